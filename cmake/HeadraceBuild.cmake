@@ -1,0 +1,81 @@
+# How Headrace's own code is compiled, and the function that declares a folder of src/.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+  set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/lib)
+  set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+endif()
+find_program(HEADRACE_CCACHE ccache)
+if(HEADRACE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${HEADRACE_CCACHE})
+endif()
+
+add_library(headrace_options INTERFACE)
+target_compile_options(headrace_options INTERFACE -Wall -Wextra -Wpedantic -Wno-missing-field-initializers)
+target_include_directories(headrace_options INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+if(HEADRACE_SANITIZE)
+  target_compile_options(headrace_options INTERFACE -fsanitize=${HEADRACE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(headrace_options INTERFACE -fsanitize=${HEADRACE_SANITIZE})
+endif()
+
+# headrace_folder(core [DEPENDS targets…]): src/core's sources become the object library headrace_core. Its *_test.cpp
+# become the program headrace_core_test (see headrace_folder_tests). Sources are globbed, so no file is silently left out.
+function(headrace_folder folder)
+  cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
+  string(REPLACE "/" "_" name ${folder})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*.cpp)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  if(sources)
+    add_library(headrace_${name}_objects OBJECT ${sources})
+    target_link_libraries(headrace_${name}_objects PUBLIC headrace_options fmt::fmt ${arg_DEPENDS})
+  endif()
+  if(HEADRACE_TESTS AND tests)
+    set_property(GLOBAL APPEND PROPERTY HEADRACE_FOLDER_TESTS ${name})
+    set_property(GLOBAL PROPERTY HEADRACE_TESTS_${name} ${tests})
+  endif()
+endfunction()
+
+# headrace_library(name FOLDERS folders… [LIBRARIES …]): one shared library of those folders.
+# Shared, so that plug-ins and programs never get a second copy of a table or a counter.
+function(headrace_library library)
+  cmake_parse_arguments(arg "" "" "FOLDERS;LIBRARIES" ${ARGN})
+  add_library(${library} SHARED)
+  add_library(headrace::${library} ALIAS ${library})
+  set_target_properties(${library} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+  target_include_directories(${library} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_compile_features(${library} PUBLIC cxx_std_20)
+  target_link_libraries(${library} PUBLIC ${arg_LIBRARIES})
+  foreach(folder ${arg_FOLDERS})
+    string(REPLACE "/" "_" name ${folder})
+    if(TARGET headrace_${name}_objects)
+      target_link_libraries(${library} PRIVATE $<BUILD_INTERFACE:headrace_${name}_objects>)
+    endif()
+  endforeach()
+endfunction()
+
+# headrace_test(name sources… [LIBRARIES …]): one GoogleTest program, run by ctest.
+function(headrace_test name)
+  cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})
+  add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE headrace headrace_options fmt::fmt ${arg_LIBRARIES} GTest::gmock GTest::gtest_main)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(${name} PRIVATE HEADRACE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+endfunction()
+
+# The test programs of the folders declared so far.
+function(headrace_folder_tests)
+  get_property(names GLOBAL PROPERTY HEADRACE_FOLDER_TESTS)
+  foreach(name ${names})
+    get_property(sources GLOBAL PROPERTY HEADRACE_TESTS_${name})
+    headrace_test(headrace_${name}_test ${sources})
+  endforeach()
+endfunction()
