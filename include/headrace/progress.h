@@ -10,11 +10,11 @@ namespace headrace {
 struct ProgressEvent {
   std::string_view phase;  // "read graph", "optimise", "write weights", "load weights", "run"
   int64_t done = 0;
-  int64_t total = 0;       // in units of the phase: bytes, nodes or steps
+  int64_t total = 0;  // in units of the phase: bytes, nodes or steps
 };
 
-// Called from the working thread. Returning false cancels: the work stops at its next safe point with kUnavailable
-// "cancelled", and leaves nothing behind.
+// Called from the working thread. Returning false cancels: the work stops at its next safe point with
+// kUnavailable "cancelled", and leaves nothing behind.
 using Progress = std::function<bool(const ProgressEvent&)>;
 
 }  // namespace headrace

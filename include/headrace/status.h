@@ -57,8 +57,8 @@ class Error : public std::runtime_error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                // NOLINT: implicit, so that functions return T
-  Result(Status status) : status_(std::move(status)) {         // NOLINT: REQUIRES: !status.ok()
+  Result(T value) : value_(std::move(value)) {}         // NOLINT: implicit, so that functions return T
+  Result(Status status) : status_(std::move(status)) {  // NOLINT: REQUIRES: !status.ok()
     if (status_.ok()) status_ = Status(Code::kInternal, "a Result was made from an ok Status");
   }
 

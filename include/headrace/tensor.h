@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
-#include "headrace/bytes.h"
-#include "headrace/dtype.h"
-#include "headrace/status.h"
+#include <headrace/bytes.h>
+#include <headrace/dtype.h>
+#include <headrace/status.h>
 
 namespace headrace {
 
@@ -19,8 +19,10 @@ class Tensor {
   Tensor() = default;
   // Zeroed memory of its own, row-major. Errors: kExhausted, kInvalidArgument (a negative size).
   static Result<Tensor> make(DType dtype, std::vector<int64_t> shape);
-  // Memory of somebody else's, which must outlive every copy. Empty strides: row-major. Strides are in elements.
-  static Tensor borrow(void* data, DType dtype, std::vector<int64_t> shape, std::vector<int64_t> strides = {});
+  // Memory of somebody else's, which must outlive every copy. Empty strides: row-major. Strides are in
+  // elements.
+  static Tensor borrow(void* data, DType dtype, std::vector<int64_t> shape,
+                       std::vector<int64_t> strides = {});
   // The same, kept alive by `owner`.
   static Tensor share(std::shared_ptr<void> owner, void* data, DType dtype, std::vector<int64_t> shape,
                       std::vector<int64_t> strides = {});

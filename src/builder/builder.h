@@ -4,18 +4,18 @@
 #include <filesystem>
 #include <string>
 
+#include <headrace/progress.h>
+#include <headrace/status.h>
 #include "core/trace.h"
 #include "engine/engine_file.h"
 #include "engine/plan.h"
-#include "headrace/progress.h"
-#include "headrace/status.h"
 #include "weights/weights.h"
 
 namespace headrace {
 
-// Puts weights into groups, in the order of first use: small weights joined until a group holds kGroupTarget, a weight
-// larger than that in a group of its own; weights below kAlwaysResidentBelow in groups that never stream; a kRows
-// weight alone. Sets Weight::group and ::offset and Plan::groups.
+// Puts weights into groups, in the order of first use: small weights joined until a group holds kGroupTarget,
+// a weight larger than that in a group of its own; weights below kAlwaysResidentBelow in groups that never
+// stream; a kRows weight alone. Sets Weight::group and ::offset and Plan::groups.
 void assign_groups(Plan& plan);
 inline constexpr Bytes kGroupTarget = mib(4);
 
@@ -26,7 +26,8 @@ struct BuildReport {
   int64_t ns = 0;
 };
 
-// REQUIRES: assign_groups(plan) was called. Errors: the reader's, packer's, writer's; nothing is left behind then.
+// REQUIRES: assign_groups(plan) was called. Errors: the reader's, packer's, writer's; nothing is left behind
+// then.
 Result<BuildReport> build_engine(Plan plan, const WeightSourceReader& reader, const Packer* packer,
                                  const Evaluator* evaluator, const std::filesystem::path& path,
                                  const Progress& progress, Trace* trace);

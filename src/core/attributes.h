@@ -1,7 +1,7 @@
 // Attributes: the typed, named arguments of an IR node, of a plan's step and of a recipe.
 //
-// An AttributeMap is a small sorted list; getters return the fallback where the name is absent and treat a value
-// of another type as absent, so a hostile engine file reaches no unchecked access.
+// An AttributeMap is a small sorted list; getters return the fallback where the name is absent and treat a
+// value of another type as absent, so a hostile engine file reaches no unchecked access.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 #include <variant>
 #include <vector>
 
+#include <headrace/dtype.h>
 #include "core/dim.h"
-#include "headrace/dtype.h"
 
 namespace headrace {
 
@@ -53,8 +53,8 @@ class AttributeMap {
   std::vector<Entry> entries_;
 };
 
-// "true", "3", "0.5" (shortest text that reads back; inf, -inf, nan), "\"gelu\"", "f32", "dim(s0 + 1)", "[1, 2]",
-// "floats[0.5, 1]", "dims[s0, 4]"; the printer of the IR uses it, and its parser reads it back exactly.
+// "true", "3", "0.5" (shortest text that reads back; inf, -inf, nan), "\"gelu\"", "f32", "dim(s0 + 1)", "[1,
+// 2]", "floats[0.5, 1]", "dims[s0, 4]"; the printer of the IR uses it, and its parser reads it back exactly.
 std::string to_text(const Attribute& attribute);
 
 }  // namespace headrace

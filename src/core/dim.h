@@ -1,8 +1,8 @@
 // Dim: one size of a shape, a constant or an expression over named symbols.
 //
-// Expressions are kept in one canonical form (sums of products, like terms collected, operands sorted), so two
-// Dims that are equal as polynomials compare equal. Values; immutable; cheap to copy; safe to share between threads.
-// Arithmetic is on int64; floor_div and mod round towards minus infinity, as Python's do.
+// Expressions are kept in one canonical form (sums of products, like terms collected, operands sorted), so
+// two Dims that are equal as polynomials compare equal. Values; immutable; cheap to copy; safe to share
+// between threads. Arithmetic is on int64; floor_div and mod round towards minus infinity, as Python's do.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "headrace/status.h"
+#include <headrace/status.h>
 
 namespace headrace {
 
@@ -33,15 +33,15 @@ class Dim {
  public:
   enum class Kind : uint8_t { kConstant, kSymbol, kAdd, kMul, kFloorDiv, kMod, kPow, kMin, kMax };
 
-  Dim() = default;                            // 0
-  Dim(int64_t value) : constant_(value) {}    // NOLINT: implicit, as 4 + n reads
-  static Dim symbol(std::string name);        // REQUIRES: a C identifier
+  Dim() = default;                          // 0
+  Dim(int64_t value) : constant_(value) {}  // NOLINT: implicit, as 4 + n reads
+  static Dim symbol(std::string name);      // REQUIRES: a C identifier
 
   Kind kind() const;
   bool is_constant() const { return expr_ == nullptr; }
-  int64_t constant() const { return constant_; }    // REQUIRES: is_constant()
-  const std::string& name() const;                  // REQUIRES: kind() == kSymbol
-  std::span<const Dim> operands() const;            // empty for constants and symbols
+  int64_t constant() const { return constant_; }  // REQUIRES: is_constant()
+  const std::string& name() const;                // REQUIRES: kind() == kSymbol
+  std::span<const Dim> operands() const;          // empty for constants and symbols
 
   friend Dim operator+(const Dim& a, const Dim& b);
   friend Dim operator-(const Dim& a, const Dim& b);

@@ -3,14 +3,14 @@
 
 #include <fmt/core.h>
 
-#include "headrace/status.h"
+#include <headrace/status.h>
 
 namespace headrace {
 
-#define HR_MAKE_ERROR(function, code)                                           \
-  template <class... Args>                                                      \
-  Status function(fmt::format_string<Args...> format, Args&&... args) {         \
-    return Status(code, fmt::format(format, std::forward<Args>(args)...));      \
+#define HR_MAKE_ERROR(function, code)                                      \
+  template <class... Args>                                                 \
+  Status function(fmt::format_string<Args...> format, Args&&... args) {    \
+    return Status(code, fmt::format(format, std::forward<Args>(args)...)); \
   }
 HR_MAKE_ERROR(invalid_argument, Code::kInvalidArgument)
 HR_MAKE_ERROR(unsupported, Code::kUnsupported)
@@ -26,17 +26,17 @@ HR_MAKE_ERROR(internal_error, Code::kInternal)
 Status errno_status(int error_number, std::string_view what);
 
 // HR_TRY(expression giving a Status): returns it when it is not ok.
-#define HR_TRY(expression)                                \
-  do {                                                    \
-    ::headrace::Status hr_status_ = (expression);         \
-    if (!hr_status_.ok()) return hr_status_;              \
+#define HR_TRY(expression)                        \
+  do {                                            \
+    ::headrace::Status hr_status_ = (expression); \
+    if (!hr_status_.ok()) return hr_status_;      \
   } while (false)
 
 #define HR_CONCAT_INNER(a, b) a##b
 #define HR_CONCAT(a, b) HR_CONCAT_INNER(a, b)
-#define HR_ASSIGN_INNER(result, declaration, expression)  \
-  auto result = (expression);                             \
-  if (!result.ok()) return result.status();               \
+#define HR_ASSIGN_INNER(result, declaration, expression) \
+  auto result = (expression);                            \
+  if (!result.ok()) return result.status();              \
   declaration = *std::move(result)
 // HR_ASSIGN(auto x, expression giving a Result): declares x, or returns the status.
 #define HR_ASSIGN(declaration, expression) \

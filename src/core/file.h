@@ -6,21 +6,22 @@
 #include <span>
 #include <string>
 
+#include <headrace/bytes.h>
+#include <headrace/status.h>
 #include "core/unique_fd.h"
-#include "headrace/bytes.h"
-#include "headrace/status.h"
 
 namespace headrace {
 
 Result<UniqueFd> open_for_reading(const std::filesystem::path& path);  // kNotFound, kExhausted, kUnavailable
 Result<Bytes> file_size(int fd, const std::filesystem::path& path);
-// Reads exactly out.size() bytes at `offset`. Errors: kCorrupt (the file ends before), kUnavailable; both name `path`.
+// Reads exactly out.size() bytes at `offset`. Errors: kCorrupt (the file ends before), kUnavailable; both
+// name `path`.
 Status read_exactly(int fd, Bytes offset, std::span<std::byte> out, const std::filesystem::path& path);
 Result<std::string> read_text_file(const std::filesystem::path& path, Bytes limit = mib(256));
 
-// Writes aside, then commit() syncs and renames onto `path`, and syncs the folder. Destroyed before that, or with the
-// process killed, nothing appears under `path`. Uses O_TMPFILE where the file system has it, so a killed process
-// leaves no file at all; else a hidden name beside `path`.
+// Writes aside, then commit() syncs and renames onto `path`, and syncs the folder. Destroyed before that, or
+// with the process killed, nothing appears under `path`. Uses O_TMPFILE where the file system has it, so a
+// killed process leaves no file at all; else a hidden name beside `path`.
 class AtomicFile {
  public:
   static Result<AtomicFile> create(const std::filesystem::path& path);

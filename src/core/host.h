@@ -1,17 +1,17 @@
 // Facts about this process and machine, read from the kernel.
 #pragma once
 
-#include "headrace/bytes.h"
+#include <headrace/bytes.h>
 
 namespace headrace {
 
-int usable_cpus();           // affinity mask and cgroup CPU quota taken into account; at least 1
-Bytes process_resident();    // VmRSS
-Bytes process_peak();        // VmHWM, since start or reset_process_peak()
+int usable_cpus();         // affinity mask and cgroup CPU quota taken into account; at least 1
+Bytes process_resident();  // VmRSS
+Bytes process_peak();      // VmHWM, since start or reset_process_peak()
 void reset_process_peak();
-Bytes process_anonymous();   // RssAnon + locked: what a compile's host budget counts
-// What could still be allocated: MemAvailable, the cgroup limit (v1 or v2) less its use without reclaimable cache, RLIMIT_DATA less VmData;
-// the least of them.
+Bytes process_anonymous();  // RssAnon + locked: what a compile's host budget counts
+// What could still be allocated: MemAvailable, the cgroup limit (v1 or v2) less its use without reclaimable
+// cache, RLIMIT_DATA less VmData; the least of them.
 Bytes host_memory_available();
 
 }  // namespace headrace

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "headrace/status.h"
+#include <headrace/status.h>
 
 namespace headrace {
 

@@ -1,7 +1,8 @@
 // Device: memory, queues and file reads behind one small interface, every byte counted.
 //
-// The CPU's device is host memory and a queue that runs at once; CUDA's will be device memory and a stream; the fake one has a
-// clock, delays, limits and failures, so that races and budgets are tested without hardware.
+// The CPU's device is host memory and a queue that runs at once; CUDA's will be device memory and a stream;
+// the fake one has a clock, delays, limits and failures, so that races and budgets are tested without
+// hardware.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +11,8 @@
 #include <span>
 #include <string_view>
 
-#include "headrace/bytes.h"
-#include "headrace/status.h"
+#include <headrace/bytes.h>
+#include <headrace/status.h>
 
 namespace headrace {
 
@@ -46,7 +47,8 @@ class Queue {
 class ReadTicket {
  public:
   virtual ~ReadTicket() = default;
-  // Waits until the bytes are there. Errors: kUnavailable (the device failed), kCorrupt (the file is shorter).
+  // Waits until the bytes are there. Errors: kUnavailable (the device failed), kCorrupt (the file is
+  // shorter).
   virtual Status wait() = 0;
 };
 
@@ -54,10 +56,10 @@ class ReadTicket {
 class FileReader {
  public:
   virtual ~FileReader() = default;
-  // Starts reading [offset, offset + size) to `out` and returns at once. REQUIRES: offset, size and out are multiples of
-  // kReadAlignment; the last read of a file may pass its end by less than that.
+  // Starts reading [offset, offset + size) to `out` and returns at once. REQUIRES: offset, size and out are
+  // multiples of kReadAlignment; the last read of a file may pass its end by less than that.
   virtual Result<std::unique_ptr<ReadTicket>> start(Bytes offset, Bytes size, std::byte* out) = 0;
-  virtual bool direct() const = 0;              // false: the page cache is used, and dropped behind us
+  virtual bool direct() const = 0;                 // false: the page cache is used, and dropped behind us
   virtual std::string_view mechanism() const = 0;  // "io_uring", "threads", for reports
 };
 inline constexpr Bytes kReadAlignment = {4096};

@@ -1,4 +1,5 @@
-// The engine file: all that the building half and the running half share. docs/engine_format.md draws its bytes.
+// The engine file: all that the building half and the running half share. docs/engine_format.md draws its
+// bytes.
 #pragma once
 
 #include <cstdint>
@@ -9,21 +10,22 @@
 #include <string>
 #include <vector>
 
+#include <headrace/bytes.h>
+#include <headrace/status.h>
 #include "core/unique_fd.h"
 #include "engine/plan.h"
-#include "headrace/bytes.h"
-#include "headrace/status.h"
 
 namespace headrace {
 
-// An engine file that is open for reading. The metadata has been read with system calls, checked against its checksum and
-// taken in; weights are read later, from fd() at weights_offset(), never through a map (a file that shrinks would
-// kill the process).
+// An engine file that is open for reading. The metadata has been read with system calls, checked against its
+// checksum and taken in; weights are read later, from fd() at weights_offset(), never through a map (a file
+// that shrinks would kill the process).
 //
 // Threads: const after open; safe to share.
 class EngineFile {
  public:
-  // Errors: kNotFound, kCorrupt (what and where), kIncompatible (version, byte order), kExhausted (descriptors).
+  // Errors: kNotFound, kCorrupt (what and where), kIncompatible (version, byte order), kExhausted
+  // (descriptors).
   static Result<EngineFile> open(const std::filesystem::path& path);
   // The same, of bytes already in memory; for the fuzzer. Only metadata is looked at.
   static Result<Plan> parse(std::span<const std::byte> bytes);
@@ -49,14 +51,16 @@ class EngineFile {
   std::string toolchain_;
 };
 
-// Writes an engine file: to a temporary name beside `path`, synced and renamed by commit(). Destroyed before commit, or
-// killed at any moment, it leaves nothing under `path` (an existing file there stays as it was).
+// Writes an engine file: to a temporary name beside `path`, synced and renamed by commit(). Destroyed before
+// commit, or killed at any moment, it leaves nothing under `path` (an existing file there stays as it was).
 //
-// Order: create; append_weight for each weight of the plan, in order; commit. Weights stream through a bounded buffer.
+// Order: create; append_weight for each weight of the plan, in order; commit. Weights stream through a
+// bounded buffer.
 class EngineWriter {
  public:
   // The plan must have groups and weight offsets; checksums are filled in by commit.
-  // Errors: kUnavailable / kExhausted / kInvalidArgument with path and reason (read-only, no such folder, disk full).
+  // Errors: kUnavailable / kExhausted / kInvalidArgument with path and reason (read-only, no such folder,
+  // disk full).
   static Result<EngineWriter> create(const std::filesystem::path& path, Plan plan);
   EngineWriter(EngineWriter&&) noexcept;
   EngineWriter& operator=(EngineWriter&&) noexcept;

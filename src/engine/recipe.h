@@ -1,16 +1,16 @@
 // Recipe: how one stored weight is made from source weights, from a closed list of steps.
 //
-// A recipe is a short SSA list; its last step is the stored weight. The builder evaluates recipes one at a time,
-// straight into the engine file, so peak host memory is the working set of one recipe.
+// A recipe is a short SSA list; its last step is the stored weight. The builder evaluates recipes one at a
+// time, straight into the engine file, so peak host memory is the working set of one recipe.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include <headrace/dtype.h>
 #include "core/attributes.h"
 #include "core/shape.h"
-#include "headrace/dtype.h"
 
 namespace headrace {
 
@@ -28,11 +28,13 @@ struct SourceWeight {
 enum class RecipeOp : uint8_t {
   kSource = 0,  // the source weight `source`
   kCast = 1,    // to `dtype`
-  kStrided = 2, // a view of its one input, made contiguous: attributes strides (ints, elements), offset (int)
+  kStrided =
+      2,        // a view of its one input, made contiguous: attributes strides (ints, elements), offset (int)
   kConcat = 3,  // inputs along attribute `axis`
-  kEval = 4,    // any op of the reference back end on weights alone: attribute `kernel` (text) and the op's own;
-                // absent inputs are operand -1
-  kPack = 5,    // bytes in a kernel's own layout, by the back end's Packer: attribute `layout` (text) and its own
+  kEval = 4,    // any op of the reference back end on weights alone: attribute `kernel` (text) and the op's
+              // own; absent inputs are operand -1
+  kPack =
+      5,  // bytes in a kernel's own layout, by the back end's Packer: attribute `layout` (text) and its own
 };
 
 struct RecipeStep {
@@ -40,7 +42,7 @@ struct RecipeStep {
   std::vector<int> inputs;  // earlier steps
   int source = -1;          // kSource: index into Plan::sources
   DType dtype = DType::kF32;
-  Sizes shape;              // of the result; kPack: the logical shape
+  Sizes shape;  // of the result; kPack: the logical shape
   AttributeMap attributes;
   bool operator==(const RecipeStep&) const = default;
 };

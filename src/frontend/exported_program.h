@@ -1,4 +1,5 @@
-// ExportedProgram: torch.export's saved program, as read from model.json. Plain data; nothing is interpreted yet.
+// ExportedProgram: torch.export's saved program, as read from model.json. Plain data; nothing is interpreted
+// yet.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include <headrace/dtype.h>
 #include "core/dim.h"
-#include "headrace/dtype.h"
 
 namespace headrace::frontend {
 
@@ -27,14 +28,22 @@ struct NoneArgument {
 };
 // torch.device, memory_format, layout, … : kept as text; lowering looks at few of them.
 struct NamedConstant {
-  enum class Kind : uint8_t { kDevice, kMemoryFormat, kLayout, kGraph, kCustomObject, kOther } kind = Kind::kOther;
+  enum class Kind : uint8_t {
+    kDevice,
+    kMemoryFormat,
+    kLayout,
+    kGraph,
+    kCustomObject,
+    kOther
+  } kind = Kind::kOther;
   std::string text;
   bool operator==(const NamedConstant&) const = default;
 };
 using IntOrSym = std::variant<int64_t, SymName>;
 
 // The tag follows the value, not the op's schema: a Scalar may come as int, float, bool or symbol.
-using Argument = std::variant<NoneArgument, TensorName, std::vector<std::optional<TensorName>>,  // tensor list, optional entries
+using Argument = std::variant<NoneArgument, TensorName,
+                              std::vector<std::optional<TensorName>>,  // tensor list, optional entries
                               int64_t, double, bool, std::string, DType, SymName, std::vector<IntOrSym>,
                               std::vector<double>, std::vector<bool>, NamedConstant>;
 
@@ -63,11 +72,19 @@ struct ProgramNode {
 };
 
 struct InputSpecEntry {
-  enum class Kind : uint8_t { kParameter, kBuffer, kTensorConstant, kCustomObject, kToken, kUserInput, kConstantInput };
+  enum class Kind : uint8_t {
+    kParameter,
+    kBuffer,
+    kTensorConstant,
+    kCustomObject,
+    kToken,
+    kUserInput,
+    kConstantInput
+  };
   Kind kind = Kind::kUserInput;
-  Argument argument;      // TensorName or SymName where it is a graph value
-  std::string target;     // parameter, buffer or constant name; for kConstantInput its argument name
-  bool persistent = true; // kBuffer
+  Argument argument;       // TensorName or SymName where it is a graph value
+  std::string target;      // parameter, buffer or constant name; for kConstantInput its argument name
+  bool persistent = true;  // kBuffer
 };
 
 struct OutputSpecEntry {
@@ -91,11 +108,11 @@ struct ExportedProgram {
   std::vector<ProgramNode> nodes;
   std::map<std::string, TensorMeta, std::less<>> tensors;
   std::map<std::string, Dim, std::less<>> sym_ints;  // value name -> expression
-  std::vector<InputSpecEntry> inputs;   // in graph order
+  std::vector<InputSpecEntry> inputs;                // in graph order
   std::vector<OutputSpecEntry> outputs;
-  std::vector<Symbol> symbols;          // range_constraints, opt = hint of the example
-  std::vector<std::string> guards_code; // Python text; the lowering understands the simple ones
-  std::string in_spec, out_spec;        // pytree text
+  std::vector<Symbol> symbols;           // range_constraints, opt = hint of the example
+  std::vector<std::string> guards_code;  // Python text; the lowering understands the simple ones
+  std::string in_spec, out_spec;         // pytree text
   std::vector<std::string> forward_arg_names;
   std::map<std::string, PayloadEntry, std::less<>> weights;    // by parameter or buffer name
   std::map<std::string, PayloadEntry, std::less<>> constants;  // lifted constants and non-persistent buffers

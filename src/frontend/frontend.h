@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include <headrace/bytes.h>
+#include <headrace/status.h>
 #include "core/unique_fd.h"
 #include "frontend/exported_program.h"
-#include "headrace/bytes.h"
-#include "headrace/status.h"
 #include "ir/graph.h"
 
 namespace headrace::frontend {
@@ -20,7 +20,8 @@ namespace headrace::frontend {
 // Threads: const after open; reads may overlap.
 class Archive {
  public:
-  // Errors: kNotFound, kCorrupt (not a zip, truncated, an entry outside the file), kUnsupported (encrypted, compressed).
+  // Errors: kNotFound, kCorrupt (not a zip, truncated, an entry outside the file), kUnsupported (encrypted,
+  // compressed).
   static Result<std::shared_ptr<const Archive>> open(const std::filesystem::path& path);
 
   // Names without the root folder: "models/model.json".
@@ -40,15 +41,17 @@ class Archive {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-// The program of an archive. Errors: kCorrupt, kUnsupported (newer schema major, pickled, sparse or quantised tensors,
-// several models), each with what, found and do.
+// The program of an archive. Errors: kCorrupt, kUnsupported (newer schema major, pickled, sparse or quantised
+// tensors, several models), each with what, found and do.
 Result<ExportedProgram> read_program(const Archive& archive);
 // model.json and the two config files as texts; what read_program calls, and the fuzzer.
 Result<ExportedProgram> parse_program(std::string_view model_json, std::string_view weights_config,
                                       std::string_view constants_config);
 
-// Reads bytes of a storage: for literals (small integer and bool constants, whose values become part of the graph).
-using StorageReader = std::function<Status(const std::string& storage, Bytes offset, std::span<std::byte> out)>;
+// Reads bytes of a storage: for literals (small integer and bool constants, whose values become part of the
+// graph).
+using StorageReader =
+    std::function<Status(const std::string& storage, Bytes offset, std::span<std::byte> out)>;
 
 // One unsupported op, all its nodes together.
 struct UnsupportedOp {
@@ -58,8 +61,8 @@ struct UnsupportedOp {
   std::string why;
 };
 
-// ATen -> IR, through the one lowering table. Errors: kUnsupported with the report of every op that it cannot lower
-// (op, count, first node, source line, why), all at once.
+// ATen -> IR, through the one lowering table. Errors: kUnsupported with the report of every op that it cannot
+// lower (op, count, first node, source line, why), all at once.
 Result<ir::Graph> lower_program(const ExportedProgram& program, const StorageReader& read);
 
 // For `headrace compile --report` and the docs: the overloads that the table has ("aten.add.Tensor").

@@ -1,11 +1,12 @@
 // Graph: the SSA form that front ends make, passes change and lowerings read.
 //
-// A graph owns its values and nodes; pointers stay valid until the value or node is erased. Nodes are in execution
-// order. A value is an input, a weight (a reference, its bytes are nowhere in the graph), a literal (a small constant
-// whose bytes passes may read), a state, or an output of a node. Optional inputs of a node that are absent are nullptr.
+// A graph owns its values and nodes; pointers stay valid until the value or node is erased. Nodes are in
+// execution order. A value is an input, a weight (a reference, its bytes are nowhere in the graph), a literal
+// (a small constant whose bytes passes may read), a state, or an output of a node. Optional inputs of a node
+// that are absent are nullptr.
 //
-// Weights are never computed on in the graph, but nodes may take weights alone (cast, transpose, concat, …): such a
-// weight-only node is a recipe in the making, and the lowering turns it into one.
+// Weights are never computed on in the graph, but nodes may take weights alone (cast, transpose, concat, …):
+// such a weight-only node is a recipe in the making, and the lowering turns it into one.
 //
 // Threads: none of its own; a graph is used by one thread at a time.
 #pragma once
@@ -24,8 +25,8 @@
 
 namespace headrace::ir {
 
-// Where a weight's bytes are: elements of `storage`, as PyTorch's as_strided sees them. Two weights with the same
-// storage, offset, sizes and strides are tied.
+// Where a weight's bytes are: elements of `storage`, as PyTorch's as_strided sees them. Two weights with the
+// same storage, offset, sizes and strides are tied.
 struct WeightSource {
   std::string storage;  // unique name of one contiguous run of bytes at the source ("data/weights/weight_3")
   int64_t offset = 0;   // in elements
@@ -44,7 +45,9 @@ enum class ValueKind : uint8_t { kInput, kWeight, kLiteral, kState, kResult };
 class Value {
  public:
   ValueKind kind() const { return kind_; }
-  const std::string& name() const { return name_; }  // unique in the graph; printed as %name, @name for weights
+  const std::string& name() const {
+    return name_;
+  }  // unique in the graph; printed as %name, @name for weights
   const Type& type() const { return type_; }
   DType dtype() const { return type_.dtype; }
   const Shape& shape() const { return type_.shape; }
@@ -55,8 +58,10 @@ class Value {
   const std::vector<Node*>& users() const { return users_; }  // one entry a use; a node may be there twice
   bool is_graph_output() const;
 
-  const WeightSource& weight() const { return weight_; }               // REQUIRES: kWeight
-  const std::vector<std::byte>& literal() const { return literal_; }   // REQUIRES: kLiteral; row-major, little-endian
+  const WeightSource& weight() const { return weight_; }  // REQUIRES: kWeight
+  const std::vector<std::byte>& literal() const {
+    return literal_;
+  }  // REQUIRES: kLiteral; row-major, little-endian
 
  private:
   friend class Graph;
@@ -77,7 +82,9 @@ class Node {
   Op op() const { return op_; }
   const std::string& name() const { return name_; }  // the front end's name for it; for messages
   const std::vector<Value*>& inputs() const { return inputs_; }
-  Value* input(size_t index) const { return index < inputs_.size() ? inputs_[index] : nullptr; }  // nullptr: absent
+  Value* input(size_t index) const {
+    return index < inputs_.size() ? inputs_[index] : nullptr;
+  }  // nullptr: absent
   const std::vector<Value*>& outputs() const { return outputs_; }
   Value* output(size_t index = 0) const { return outputs_[index]; }
   const AttributeMap& attributes() const { return attributes_; }
@@ -160,7 +167,7 @@ class Graph {
   std::list<std::unique_ptr<Node>>& nodes() { return nodes_; }
   const std::list<std::unique_ptr<Node>>& nodes() const { return nodes_; }
   const std::vector<GraphInput>& inputs() const { return inputs_; }
-  std::vector<Value*> weights() const;   // in order of creation
+  std::vector<Value*> weights() const;  // in order of creation
   std::vector<Value*> literals() const;
   std::vector<Value*> states() const;
   Value* find(std::string_view name) const;  // nullptr where absent
@@ -173,7 +180,7 @@ class Graph {
 
   std::vector<Symbol> symbols;  // with their profile; by name
   std::vector<Guard> guards;
-  std::string in_spec;   // torch.utils pytree text of (args, kwargs) and of the result; empty where unknown
+  std::string in_spec;  // torch.utils pytree text of (args, kwargs) and of the result; empty where unknown
   std::string out_spec;
 
  private:
@@ -186,8 +193,8 @@ class Graph {
   std::vector<GraphOutput> outputs_;
 };
 
-// True where every input that is present is a weight or a literal, or itself comes from such nodes, and one at least is
-// a weight: the node is evaluated at build time, as a recipe.
+// True where every input that is present is a weight or a literal, or itself comes from such nodes, and one
+// at least is a weight: the node is evaluated at build time, as a recipe.
 bool is_weight_only(const Node& node);
 bool is_weight_only(const Value& value);
 
@@ -195,7 +202,8 @@ bool is_weight_only(const Value& value);
 std::optional<std::vector<double>> literal_numbers(const Value& value);
 std::optional<double> literal_scalar(const Value& value);  // nullopt unless it is a literal of one element
 
-// Checks what no single op can: SSA order, uses, names, types that agree with inference, literal sizes, symbols declared.
+// Checks what no single op can: SSA order, uses, names, types that agree with inference, literal sizes,
+// symbols declared.
 Status verify(const Graph& graph);
 
 // The text form; parse(print(g)) prints the same. docs/ir.md has its grammar.

@@ -1,7 +1,8 @@
-// The op table: what each op of the IR is. What a back end can do with it is that back end's answer, not written here.
+// The op table: what each op of the IR is. What a back end can do with it is that back end's answer, not
+// written here.
 //
-// The table is split by family (ops_pointwise.cpp, ops_matmul.cpp, …); verifier, printer, parser and the docs page are
-// all made from its rows.
+// The table is split by family (ops_pointwise.cpp, ops_matmul.cpp, …); verifier, printer, parser and the docs
+// page are all made from its rows.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +10,10 @@
 #include <string_view>
 #include <vector>
 
+#include <headrace/status.h>
 #include "core/attributes.h"
 #include "core/pointwise.h"
 #include "core/shape.h"
-#include "headrace/status.h"
 
 namespace headrace::ir {
 
@@ -40,7 +41,8 @@ struct OpInfo {
   int min_inputs;
   int max_inputs;  // -1: any number
   std::vector<AttributeInfo> attributes;
-  // The types of the outputs, or why the inputs and attributes do not go together; names op, node, shapes and rule.
+  // The types of the outputs, or why the inputs and attributes do not go together; names op, node, shapes and
+  // rule.
   Result<std::vector<Type>> (*infer)(const Node& node);
   std::string_view doc;
   const PointwiseInfo* pointwise = nullptr;  // for ops that work element by element

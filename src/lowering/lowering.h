@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
+#include <headrace/status.h>
 #include "engine/plan.h"
-#include "headrace/status.h"
 #include "ir/graph.h"
 #include "ir/preferences.h"
 
@@ -24,8 +24,8 @@ class Lowering {
   virtual std::string_view name() const = 0;  // "cpu"
   virtual Support supports(const ir::Node& node) const = 0;
   virtual ir::Preferences preferences() const = 0;
-  // Steps, lifetimes, size expressions, weights with their recipes and stored sizes; groups are the builder's.
-  // REQUIRES: supports() is ok for every node that is not weight-only.
+  // Steps, lifetimes, size expressions, weights with their recipes and stored sizes; groups are the
+  // builder's. REQUIRES: supports() is ok for every node that is not weight-only.
   virtual Result<Plan> lower(const ir::Graph& graph) const = 0;
   // All that steers lower() besides the graph: library versions and ISA.
   virtual std::string fingerprint() const = 0;

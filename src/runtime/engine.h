@@ -1,8 +1,8 @@
 // Engine and Context: a plan that runs, inside the memory it is given.
 //
-// Residency belongs to the Engine and is shared by its contexts; arena, states and scratch belong to a Context.
-// A weight budget says how many bytes of streamable weights may be resident; the rest streams from the engine file
-// through scratch slots, ahead of use. Results do not depend on the budget, to the bit.
+// Residency belongs to the Engine and is shared by its contexts; arena, states and scratch belong to a
+// Context. A weight budget says how many bytes of streamable weights may be resident; the rest streams from
+// the engine file through scratch slots, ahead of use. Results do not depend on the budget, to the bit.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,13 @@
 #include <string>
 #include <vector>
 
+#include <headrace/bytes.h>
+#include <headrace/progress.h>
+#include <headrace/status.h>
+#include <headrace/tensor.h>
 #include "core/trace.h"
 #include "device/device.h"
 #include "engine/engine_file.h"
-#include "headrace/bytes.h"
-#include "headrace/progress.h"
-#include "headrace/status.h"
-#include "headrace/tensor.h"
 #include "kernels/kernels.h"
 
 namespace headrace::runtime {
@@ -30,22 +30,23 @@ struct EngineOptions {
 };
 
 struct ContextOptions {
-  int threads = 0;                     // 0: usable_cpus()
-  std::optional<Bytes> memory_limit;   // everything: resident + scratch + arena + states + workspace + literals
-  int prepared_shapes = 16;            // sets of shapes kept ready (LRU)
+  int threads = 0;  // 0: usable_cpus()
+  std::optional<Bytes>
+      memory_limit;          // everything: resident + scratch + arena + states + workspace + literals
+  int prepared_shapes = 16;  // sets of shapes kept ready (LRU)
 };
 
 // What memory is held, from the allocator; and what the last run moved.
 struct MemoryReport {
-  Bytes streamable;        // all streamable weights
-  Bytes weight_budget;     // in force
-  Bytes resident;          // streamable weights in memory now; <= weight_budget
-  Bytes always_resident;   // small weights and literals
-  Bytes scratch;           // slots for streamed weights
-  Bytes arena;             // activations of the largest shape so far
-  Bytes workspace;         // part of the arena: kernels' scratchpads
+  Bytes streamable;       // all streamable weights
+  Bytes weight_budget;    // in force
+  Bytes resident;         // streamable weights in memory now; <= weight_budget
+  Bytes always_resident;  // small weights and literals
+  Bytes scratch;          // slots for streamed weights
+  Bytes arena;            // activations of the largest shape so far
+  Bytes workspace;        // part of the arena: kernels' scratchpads
   Bytes states;
-  Bytes device_used;       // as the allocator counts, all of the above
+  Bytes device_used;  // as the allocator counts, all of the above
   Bytes device_peak;
   Bytes streamed_last_run;
   int64_t last_run_ns = 0;
@@ -55,8 +56,8 @@ struct MemoryReport {
 
 // What a memory limit would need, for the shapes in `dims`.
 struct MemoryNeed {
-  Bytes least;             // with weight budget 0
-  Bytes most;              // with all weights resident
+  Bytes least;  // with weight budget 0
+  Bytes most;   // with all weights resident
   Bytes arena, scratch, always_resident, states;
   std::string largest_streamed;  // the weight that decides the scratch
 };
@@ -76,32 +77,35 @@ class Engine : public std::enable_shared_from_this<Engine> {
   virtual Bytes weight_budget() const = 0;
   virtual bool weight_budget_is_auto() const = 0;
   virtual Bytes automatic_weight_budget() const = 0;  // what auto would be now
-  // Waits for runs in flight, then moves only the bytes that differ; the limit holds also while it moves. A budget above
-  // streamable() is clamped to it (the caller warns). On failure the old budget stays in force.
+  // Waits for runs in flight, then moves only the bytes that differ; the limit holds also while it moves. A
+  // budget above streamable() is clamped to it (the caller warns). On failure the old budget stays in force.
   // Errors: kInvalidArgument (negative), kExhausted, kUnavailable (a read failed).
   virtual Status set_weight_budget(std::optional<Bytes> budget) = 0;  // nullopt: auto
-  // Errors: kExhausted, with asked, needed and least, where the limit is too small for the profile's opt shapes.
+  // Errors: kExhausted, with asked, needed and least, where the limit is too small for the profile's opt
+  // shapes.
   virtual Result<std::shared_ptr<Context>> make_context(ContextOptions options = {}) = 0;
   virtual Result<MemoryNeed> memory_need(const DimBindings& dims, int threads) = 0;
 };
 
-// One execution state. Threads: one run at a time; overlapping runs of one context are an error (kInvalidArgument).
+// One execution state. Threads: one run at a time; overlapping runs of one context are an error
+// (kInvalidArgument).
 class Context {
  public:
   virtual ~Context() = default;
-  // Binds symbols from the inputs' shapes and checks count, dtype, rank, sizes, profile, guards. One entry an input of
-  // the plan: tensors for kTensor, a 0-d i64 tensor for kNumber; entries for kConstant are not looked at.
-  // Errors: kInvalidArgument with input's name, asked and found.
+  // Binds symbols from the inputs' shapes and checks count, dtype, rank, sizes, profile, guards. One entry an
+  // input of the plan: tensors for kTensor, a 0-d i64 tensor for kNumber; entries for kConstant are not
+  // looked at. Errors: kInvalidArgument with input's name, asked and found.
   virtual Result<DimBindings> bind(std::span<const Tensor> inputs) const = 0;
   // The shapes of the tensor outputs, known before the run; other outputs give an empty list.
   virtual Result<std::vector<Sizes>> output_shapes(const DimBindings& dims) const = 0;
-  // Runs. `outputs` is empty (the context allocates new tensors), or has one entry an output: a tensor to write into (dtype
-  // and shape as output_shapes; row-major: written in place, else copied), or an empty Tensor to allocate.
-  // Non-contiguous inputs are accepted. After an error the context stays usable.
-  virtual Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, std::span<const Tensor> outputs = {}) = 0;
+  // Runs. `outputs` is empty (the context allocates new tensors), or has one entry an output: a tensor to
+  // write into (dtype and shape as output_shapes; row-major: written in place, else copied), or an empty
+  // Tensor to allocate. Non-contiguous inputs are accepted. After an error the context stays usable.
+  virtual Result<std::vector<Tensor>> run(std::span<const Tensor> inputs,
+                                          std::span<const Tensor> outputs = {}) = 0;
   virtual MemoryReport memory() const = 0;
   virtual Status set_memory_limit(std::optional<Bytes> limit) = 0;
-  virtual void set_trace(Trace* trace) = 0;  // nullptr: none; borrowed
+  virtual void set_trace(Trace* trace) = 0;          // nullptr: none; borrowed
   virtual void set_progress(Progress progress) = 0;  // called between steps; false cancels the run
   virtual Engine& engine() const = 0;
 };

@@ -1,4 +1,5 @@
-// Weights: where source bytes come from, and the evaluator that turns a recipe into stored bytes, one at a time.
+// Weights: where source bytes come from, and the evaluator that turns a recipe into stored bytes, one at a
+// time.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include <headrace/status.h>
 #include "engine/plan.h"
 #include "engine/recipe.h"
-#include "headrace/status.h"
 
 namespace headrace {
 
@@ -40,20 +41,24 @@ class Packer {
   // The stored size of what pack() makes. Errors: kUnsupported for a layout that is not this back end's.
   virtual Result<Bytes> packed_size(const RecipeStep& step) const = 0;
   // Writes exactly packed_size bytes. `input` is dense, of the step's logical shape and dtype.
-  virtual Status pack(const RecipeStep& step, std::span<const std::byte> input, std::span<std::byte> out) const = 0;
+  virtual Status pack(const RecipeStep& step, std::span<const std::byte> input,
+                      std::span<std::byte> out) const = 0;
 };
 
-// Evaluates an op of the reference back end on dense tensors; implemented in kernels/reference, handed in by app.
+// Evaluates an op of the reference back end on dense tensors; implemented in kernels/reference, handed in by
+// app.
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
   // `step` is kEval; nullptr inputs are absent operands.
-  virtual Result<HostTensor> evaluate(const RecipeStep& step, std::span<const HostTensor* const> inputs) const = 0;
+  virtual Result<HostTensor> evaluate(const RecipeStep& step,
+                                      std::span<const HostTensor* const> inputs) const = 0;
 };
 
 // Makes the stored bytes of `weight` in `out`, which is resized. Peak memory is this recipe's working set.
 // Errors: those of the reader, packer and evaluator, with the weight's name.
-Status evaluate_recipe(const Weight& weight, std::span<const SourceWeight> sources, const WeightSourceReader& reader,
-                       const Packer* packer, const Evaluator* evaluator, std::vector<std::byte>& out);
+Status evaluate_recipe(const Weight& weight, std::span<const SourceWeight> sources,
+                       const WeightSourceReader& reader, const Packer* packer, const Evaluator* evaluator,
+                       std::vector<std::byte>& out);
 
 }  // namespace headrace

@@ -15,7 +15,7 @@ std::unique_ptr<Evaluator> make_evaluator();
 
 // Runs one op on dense tensors; what the evaluator and the folding of literals call.
 // `inputs` may hold nullptr (absent); `outputs` come with dtype and shape set and bytes sized.
-Status run_op(std::string_view kernel, const AttributeMap& attributes, std::span<const HostTensor* const> inputs,
-              std::span<HostTensor> outputs);
+Status run_op(std::string_view kernel, const AttributeMap& attributes,
+              std::span<const HostTensor* const> inputs, std::span<HostTensor> outputs);
 
 }  // namespace headrace::reference
