@@ -1,0 +1,71 @@
+// StepKernel: one step of a cpu plan, made for one set of shapes.
+//
+// Each family of kernels (products.cpp, pointwise.cpp, …) gives a table of rows; kernels.cpp joins them. A step's
+// `kernel` names its row. The lowering (lowering/cpu) writes only steps that these rows take.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/attributes.h"
+#include "core/shape.h"
+#include "engine/plan.h"
+#include "kernels/kernels.h"
+#include <headrace/status.h>
+
+namespace headrace::cpu {
+
+// A plan tensor with its sizes known: a strided window of a buffer.
+struct StepTensor {
+  DType dtype = DType::kF32;
+  Sizes shape;
+  Sizes strides;       // in elements; 0 where broadcast
+  int64_t offset = 0;  // in elements
+  BufferIndex buffer = kNone;
+  int32_t weight = kNone;  // index into Plan::weights where the buffer is a weight
+  bool row_major() const;
+  int64_t elements() const;
+  std::byte* at(const Addresses& addresses) const;  // nullptr for kRows weights
+};
+
+// All that a kernel is made from.
+struct StepShapes {
+  const Plan* plan = nullptr;  // outlives the kernel
+  const Step* step = nullptr;
+  std::vector<std::optional<StepTensor>> inputs;  // nullopt: absent
+  std::vector<StepTensor> outputs;
+  DimBindings dims;  // for attributes that are Dims
+  DimBindings opt;   // the profile's opt: what packed layouts were chosen for
+  int threads = 1;
+};
+
+// Threads: run is const; calls with different addresses may overlap. Parallel loops run on OpenMP's team, of at most
+// StepShapes::threads threads.
+class StepKernel {
+ public:
+  virtual ~StepKernel() = default;
+  virtual Bytes workspace() const { return {}; }  // scratch that run() needs at Addresses::workspace
+  virtual Status run(const Addresses& at) const = 0;
+};
+
+struct KernelRow {
+  std::string_view name;
+  // Errors: kCorrupt where the step is malformed (wrong counts, dtypes, attributes): plans come from files.
+  Result<std::unique_ptr<StepKernel>> (*make)(const StepShapes& shapes);
+};
+
+// One function a family.
+std::span<const KernelRow> product_kernels();      // matmul, conv (oneDNN)
+std::span<const KernelRow> pool_kernels();         // max_pool, avg_pool, adaptive_avg_pool
+std::span<const KernelRow> attention_kernels();    // attention
+std::span<const KernelRow> pointwise_kernels();    // pointwise
+std::span<const KernelRow> norm_kernels();         // layer_norm, rms_norm, group_norm, softmax, rotary
+std::span<const KernelRow> reduce_kernels();       // reduce, arg_reduce, cumsum
+std::span<const KernelRow> move_kernels();         // copy (any strides to any strides, same dtype), pad, iota, fill, dim_value
+std::span<const KernelRow> index_kernels();        // gather (also of kRows weights), gather_elements, index
+
+}  // namespace headrace::cpu
