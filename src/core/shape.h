@@ -24,5 +24,8 @@ Shape to_shape(std::span<const int64_t> sizes);
 Result<Shape> broadcast(std::span<const Dim> a, std::span<const Dim> b);
 std::string to_text(std::span<const Dim> shape);      // "[1, 128, s0]"
 std::string to_text(std::span<const int64_t> sizes);  // "[1, 128, 64]"
+// Vectors themselves: an Attribute could hold them too, and would make the call ambiguous.
+inline std::string to_text(const Shape& shape) { return to_text(std::span<const Dim>(shape)); }
+inline std::string to_text(const Sizes& sizes) { return to_text(std::span<const int64_t>(sizes)); }
 
 }  // namespace headrace
