@@ -14,7 +14,11 @@
 
 namespace headrace::frontend {
 
-// A symbolic int as an argument: the name of a sym-int value of the graph.
+// The profile's max of a symbol without an upper bound: no size that fits a machine is larger.
+inline constexpr int64_t kUnboundedSize = int64_t{1} << 31;
+
+// A symbolic int as an argument: the name of a sym-int value of the graph. A symbolic float or bool looks the
+// same, but ExportedProgram::sym_ints does not have it.
 struct SymName {
   std::string name;
   bool operator==(const SymName&) const = default;
@@ -26,7 +30,9 @@ struct TensorName {
 struct NoneArgument {
   bool operator==(const NoneArgument&) const = default;
 };
-// torch.device, memory_format, layout, … : kept as text; lowering looks at few of them.
+// torch.device, memory_format, layout, … : kept as text; lowering looks at few of them. Texts: kDevice "cpu"
+// or "cuda:0"; kMemoryFormat "contiguous", "channels_last", "channels_last_3d" or "preserve"; kLayout as
+// TensorMeta::layout; kGraph and kCustomObject the name; kOther the tag and its JSON, "as_complex: {…}".
 struct NamedConstant {
   enum class Kind : uint8_t {
     kDevice,

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,12 +30,12 @@ class Archive {
   Result<Bytes> size(std::string_view entry) const;
   Status read(std::string_view entry, Bytes offset, std::span<std::byte> out) const;
   Result<std::string> read_text(std::string_view entry) const;
+  std::vector<std::string> names() const;  // sorted
   const std::filesystem::path& path() const { return path_; }
 
  private:
   struct Entry {
     Bytes offset, size;
-    uint16_t method = 0, flags = 0;
   };
   std::filesystem::path path_;
   UniqueFd fd_;
