@@ -103,6 +103,10 @@ class Context {
   // Tensor to allocate. Non-contiguous inputs are accepted. After an error the context stays usable.
   virtual Result<std::vector<Tensor>> run(std::span<const Tensor> inputs,
                                           std::span<const Tensor> outputs = {}) = 0;
+  // The same into tensors of the caller's: one entry an output, none empty but for outputs that are None; a
+  // number goes to an i64 tensor of rank 0. Allocates nothing once its shapes have been run, unless weights
+  // stream.
+  virtual Status run_into(std::span<const Tensor> inputs, std::span<const Tensor> outputs) = 0;
   virtual MemoryReport memory() const = 0;
   virtual Status set_memory_limit(std::optional<Bytes> limit) = 0;
   virtual void set_trace(Trace* trace) = 0;          // nullptr: none; borrowed

@@ -1,0 +1,102 @@
+// ContextImpl: arena, scratch and states of one run at a time, and the run itself.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "runtime/engine.h"
+#include "runtime/engine_impl.h"
+#include "runtime/row_source.h"
+#include "runtime/shape_plan.h"
+#include "runtime/streamer.h"
+
+namespace headrace::runtime {
+
+class ContextImpl : public Context {
+ public:
+  ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOptions& options);
+  ~ContextImpl() override;
+
+  Result<DimBindings> bind(std::span<const Tensor> inputs) const override;
+  Result<std::vector<Sizes>> output_shapes(const DimBindings& dims) const override;
+  Result<std::vector<Tensor>> run(std::span<const Tensor> inputs, std::span<const Tensor> outputs) override;
+  Status run_into(std::span<const Tensor> inputs, std::span<const Tensor> outputs) override;
+  MemoryReport memory() const override;
+  Status set_memory_limit(std::optional<Bytes> limit) override;
+  void set_trace(Trace* trace) override { trace_ = trace; }
+  void set_progress(Progress progress) override { progress_ = std::move(progress); }
+  Engine& engine() const override { return *engine_; }
+
+  // Called by the engine while no run is in the gate.
+  void drop_scratch();
+
+ private:
+  struct PreparedShape {
+    std::vector<int64_t> key;
+    std::shared_ptr<const ShapePlan> shape;
+  };
+  // An input or output that passes through a dense copy in the arena.
+  struct Staged {
+    size_t index;
+    bool is_output;
+    Bytes offset;
+  };
+  class RunMark;
+
+  Result<const ShapePlan*> find_shape(std::span<const Tensor> inputs);
+  Status check_outputs(const ShapePlan& shape, std::span<const Tensor> outputs) const;
+  Bytes stage(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+  Bytes room_for(const MemoryNeed& need) const {
+    return *limit_ - need.always_resident - need.states - need.arena;
+  }
+  Status make_arena(const ShapePlan& shape, Bytes arena);
+  Status make_states(const ShapePlan& shape);
+  Status follow_residency();
+  void place(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+  Status execute(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+  Status run_steps(const ShapePlan& shape);
+  Status run_step(const ShapePlan& shape, StepIndex step);
+  Status acquire_weights(StepIndex step);
+  void give_up_scratch();
+  void deliver(const ShapePlan& shape, std::span<const Tensor> outputs);
+  void note_run(int64_t begin_ns);
+  Status run_marked(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+
+  const std::shared_ptr<EngineImpl> engine_;
+  const Plan& plan_;
+  const int threads_;
+  const size_t prepared_limit_;
+  std::atomic<bool> running_ = false;
+
+  std::optional<Bytes> limit_;
+  std::optional<Bytes> room_;          // what the limit leaves for resident weights and scratch
+  std::vector<PreparedShape> shapes_;  // the latest used first
+  std::vector<int64_t> key_;
+  std::vector<Staged> staged_;
+
+  Allocation arena_;
+  std::vector<Allocation> states_;
+  Streamer streamer_;
+  uint64_t version_ = 0;  // of the residency that streamer_, buffers_ and rows_ follow
+  std::vector<MemoryRows> memory_rows_;
+  std::vector<FileRows> file_rows_;
+  std::unique_ptr<Queue> queue_;
+
+  std::vector<std::byte*> buffers_;                      // by buffer
+  std::vector<RowSource*> rows_;                         // by weight
+  std::vector<BufferIndex> output_buffers_;              // by output: its own buffer
+  std::vector<std::vector<BufferIndex>> group_buffers_;  // by group: the buffers of its weights
+
+  Trace* trace_ = nullptr;
+  Progress progress_;
+  std::atomic<int64_t> arena_bytes_ = 0, workspace_bytes_ = 0, state_bytes_ = 0, scratch_bytes_ = 0;
+  mutable std::mutex report_mutex_;  // guards the three below
+  Streamer::Statistics last_;
+  Bytes last_rows_;
+  int64_t last_run_ns_ = 0;
+};
+
+}  // namespace headrace::runtime

@@ -1,0 +1,236 @@
+#include "runtime/engine.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+#include "core/host.h"
+#include "core/units.h"
+#include "runtime/binding.h"
+#include "runtime/context_impl.h"
+#include "runtime/engine_impl.h"
+#include "runtime/memory_limit.h"
+
+namespace headrace::runtime {
+namespace {
+
+// What auto leaves to others: a tenth of what is free, and room for what nobody counts (stacks, libraries).
+constexpr Bytes kAutoMargin = mib(64);
+
+Status check_places(const EngineFile& file) {
+  const Plan& plan = file.plan();
+  if (file.weights_offset().count % kReadAlignment.count != 0) {
+    return corrupt("'{}': the weights begin at {}, which is not a multiple of {}", file.path().string(),
+                   file.weights_offset().count, kReadAlignment.count);
+  }
+  for (const WeightGroup& group : plan.groups) {
+    if (group.offset.count % kReadAlignment.count != 0 || group.offset < Bytes{} || group.size < Bytes{} ||
+        group.size > file.size() || file.weights_offset() + group.offset > file.size() - group.size) {
+      return corrupt("'{}': a weight group of {} bytes at {} leaves the file", file.path().string(),
+                     group.size.count, group.offset.count);
+    }
+  }
+  for (const Weight& weight : plan.weights) {
+    const bool grouped = weight.group >= 0 && static_cast<size_t>(weight.group) < plan.groups.size();
+    if (!grouped || weight.offset < Bytes{} || weight.stored < Bytes{} ||
+        weight.offset + weight.stored > plan.groups[static_cast<size_t>(weight.group)].size) {
+      return corrupt("'{}': weight '{}' lies in no group", file.path().string(), weight.name);
+    }
+    const bool has_rows = !weight.shape.empty() && weight.shape[0] > 0;
+    const bool whole_rows = has_rows && weight.stored.count % weight.shape[0] == 0;
+    if (weight.use == WeightUse::kRows && (weight.offset != Bytes{} || (has_rows && !whole_rows))) {
+      return corrupt("'{}': weight '{}' has {} bytes for {} rows, or does not begin its group",
+                     file.path().string(), weight.name, weight.stored.count,
+                     weight.shape.empty() ? 0 : weight.shape[0]);
+    }
+  }
+  for (const OutputSpec& output : plan.outputs) {
+    if (output.kind != OutputKind::kTensor) continue;
+    const Buffer& buffer =
+        plan.buffers[static_cast<size_t>(plan.tensors[static_cast<size_t>(output.tensor)].buffer)];
+    if (buffer.kind != BufferKind::kWeight) continue;
+    const Weight& weight = plan.weights[static_cast<size_t>(buffer.index)];
+    if (weight.use == WeightUse::kRows) {
+      return corrupt("'{}': output '{}' is weight '{}', of which only rows are read", file.path().string(),
+                     output.name, weight.name);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Engine>> Engine::open(EngineFile file, std::unique_ptr<Kernels> kernels,
+                                             std::shared_ptr<Device> device, EngineOptions options) {
+  HR_TRY(check_places(file));
+  HR_ASSIGN(const FileIdentity identity, FileIdentity::of(file));
+  auto engine = std::make_shared<EngineImpl>(std::move(file), std::move(device), identity);
+  HR_TRY(engine->start(*kernels, options));
+  return std::shared_ptr<Engine>(std::move(engine));
+}
+
+EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity)
+    : file_(std::move(file)),
+      device_(std::move(device)),
+      identity_(identity),
+      planner_(file_.plan()),
+      residency_(*device_, file_, identity) {}
+
+Status EngineImpl::start(Kernels& kernels, const EngineOptions& options) {
+  if (options.weight_budget && *options.weight_budget < Bytes{}) {
+    return invalid_argument("a weight budget is not negative: {} bytes", options.weight_budget->count);
+  }
+  HR_ASSIGN(executable_, kernels.load(file_.shared_plan()));
+  HR_TRY(load_literals());
+  for (const GroupUse& group : planner_.groups()) {
+    if (!group.streamable) always_resident_ += group.size;
+  }
+  std::lock_guard lock(change_mutex_);
+  requested_ = options.weight_budget;
+  is_auto_ = !requested_;
+  if (!requested_) automatic_ = automatic_weight_budget();
+  return apply(options.progress);
+}
+
+Status EngineImpl::load_literals() {
+  constexpr int64_t kAlign = 64;
+  Bytes size;
+  for (const Literal& literal : plan().literals) {
+    literal_offsets_.push_back(size);
+    size += {(static_cast<int64_t>(literal.bytes.size()) + kAlign - 1) / kAlign * kAlign};
+  }
+  HR_ASSIGN(literals_, device_->allocate(size, "literals"));
+  for (size_t i = 0; i < plan().literals.size(); ++i) {
+    const auto& bytes = plan().literals[i].bytes;
+    if (!bytes.empty()) std::memcpy(literal(i), bytes.data(), bytes.size());
+  }
+  always_resident_ += literals_.size();
+  return {};
+}
+
+Result<std::shared_ptr<const ShapePlan>> EngineImpl::shape_plan(const DimBindings& dims, int threads) const {
+  const bool is_opt = dims == opt_bindings(plan().symbols);
+  if (!is_opt) return make_shape_plan(plan(), *executable_, dims, threads);
+  std::lock_guard lock(opt_mutex_);
+  if (!opt_shape_ || opt_threads_ != threads) {
+    HR_ASSIGN(opt_shape_, make_shape_plan(plan(), *executable_, dims, threads));
+    opt_threads_ = threads;
+  }
+  return opt_shape_;
+}
+
+Bytes EngineImpl::automatic_weight_budget() const {
+  const Bytes free = device_->available() + resident();
+  const Bytes margin = Bytes{free.count / 10} + kAutoMargin;
+  const DimBindings opt = opt_bindings(plan().symbols);
+  auto arena = arena_without_workspace(plan(), opt);
+  Bytes needed = arena.ok() ? *arena : Bytes{};
+  // Kernels are prepared for the exact arena only where memory is so short that it counts.
+  if (streamable() + needed + needed > free - margin) {
+    auto shape = shape_plan(opt, usable_cpus());
+    if (shape.ok()) needed = (*shape)->arena;
+  }
+  return planner_.fit(std::max(Bytes{}, free - margin - needed)).value_or(Bytes{});
+}
+
+Result<Bytes> EngineImpl::budget_within_rooms() const {
+  Bytes budget = std::min(requested_.value_or(automatic_), streamable());
+  for (const Member& member : members_) {
+    if (!member.room) continue;
+    const auto fits = planner_.fit(*member.room);
+    if (!fits)
+      return exhausted("streamed weights need {}, but have {}", to_text(planner_.least()),
+                       to_text(*member.room));
+    budget = std::min(budget, *fits);
+  }
+  // A smaller budget may stream a group that a larger one kept, and need more scratch for it.
+  for (bool changed = true; changed;) {
+    changed = false;
+    const std::vector<bool> set = planner_.choose(budget);
+    for (const Member& member : members_) {
+      if (!member.room || planner_.resident(set) + planner_.least(set) <= *member.room) continue;
+      const Bytes safe = std::max(Bytes{}, *member.room - planner_.least());
+      if (safe >= budget) break;
+      budget = safe;
+      changed = true;
+      break;
+    }
+  }
+  return budget;
+}
+
+Status EngineImpl::apply(const Progress& progress) {
+  HR_ASSIGN(const Bytes budget, budget_within_rooms());
+  const std::vector<bool> wanted = planner_.choose(budget);
+  Status status;
+  if (wanted != residency_.resident()) {
+    const RunGate::Change change(gate_);
+    for (const Member& member : members_) member.context->drop_scratch();
+    const auto report = [&progress](Bytes done, Bytes total) {
+      return !progress || progress({"load weights", done.count, total.count});
+    };
+    status = residency_.change(wanted, report);
+    resident_ = planner_.resident(residency_.resident()).count;
+    ++version_;
+  }
+  if (status.ok()) budget_ = budget.count;
+  return status;
+}
+
+Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
+  if (budget && *budget < Bytes{}) {
+    return invalid_argument("a weight budget is not negative: {} bytes", budget->count);
+  }
+  std::lock_guard lock(change_mutex_);
+  const auto before = std::pair(requested_, automatic_);
+  requested_ = budget;
+  if (!budget) automatic_ = automatic_weight_budget();
+  Status status = apply({});
+  if (!status.ok()) std::tie(requested_, automatic_) = before;
+  is_auto_ = !requested_;
+  return status;
+}
+
+Status EngineImpl::set_room(ContextImpl& context, std::optional<Bytes> room) {
+  std::lock_guard lock(change_mutex_);
+  for (Member& member : members_) {
+    if (member.context != &context) continue;
+    const std::optional<Bytes> before = std::exchange(member.room, room);
+    Status status = apply({});
+    if (!status.ok()) member.room = before;
+    return status;
+  }
+  return internal_error("a context is not one of its engine's");
+}
+
+void EngineImpl::enroll(ContextImpl& context) {
+  std::lock_guard lock(change_mutex_);
+  members_.push_back({&context, std::nullopt});
+}
+
+void EngineImpl::leave(ContextImpl& context) {
+  std::lock_guard lock(change_mutex_);
+  std::erase_if(members_, [&](const Member& member) { return member.context == &context; });
+}
+
+Result<std::shared_ptr<Context>> EngineImpl::make_context(ContextOptions options) {
+  if (options.threads < 0 || options.prepared_shapes < 1) {
+    return invalid_argument(
+        "a context takes at least one thread (0: as many as there are) and one prepared shape; {} and {} "
+        "were given",
+        options.threads, options.prepared_shapes);
+  }
+  auto self = std::static_pointer_cast<EngineImpl>(shared_from_this());
+  auto context = std::make_shared<ContextImpl>(std::move(self), options);
+  if (options.memory_limit) HR_TRY(context->set_memory_limit(options.memory_limit));
+  return std::shared_ptr<Context>(std::move(context));
+}
+
+Result<MemoryNeed> EngineImpl::memory_need(const DimBindings& dims, int threads) {
+  HR_TRY(check_profile(plan(), dims));
+  HR_ASSIGN(const auto shape, shape_plan(dims, threads > 0 ? threads : usable_cpus()));
+  return memory_need_of(plan(), planner_, always_resident_, *shape, shape->arena);
+}
+
+}  // namespace headrace::runtime

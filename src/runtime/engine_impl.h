@@ -1,0 +1,91 @@
+// EngineImpl: residency and budgets, shared by the contexts of an engine.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "runtime/engine.h"
+#include "runtime/residency.h"
+#include "runtime/run_gate.h"
+#include "runtime/shape_plan.h"
+#include "runtime/weight_planner.h"
+
+namespace headrace::runtime {
+
+class ContextImpl;
+
+class EngineImpl : public Engine {
+ public:
+  EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity);
+  // Loads what is always resident, and what the budget says.
+  Status start(Kernels& kernels, const EngineOptions& options);
+
+  const Plan& plan() const override { return file_.plan(); }
+  const EngineFile& file() const override { return file_; }
+  Bytes streamable() const override { return planner_.streamable(); }
+  Bytes weight_budget() const override { return {budget_.load()}; }
+  bool weight_budget_is_auto() const override { return is_auto_; }
+  Bytes automatic_weight_budget() const override;
+  Status set_weight_budget(std::optional<Bytes> budget) override;
+  Result<std::shared_ptr<Context>> make_context(ContextOptions options) override;
+  Result<MemoryNeed> memory_need(const DimBindings& dims, int threads) override;
+
+  // --- For contexts.
+  Device& device() const { return *device_; }
+  const WeightPlanner& planner() const { return planner_; }
+  const FileIdentity& identity() const { return identity_; }
+  RunGate& gate() { return gate_; }
+  // The groups in memory. Stays as it is while a RunGate::Run lives; `version` changes with it, and is never
+  // 0.
+  const Residency& residency() const { return residency_; }
+  uint64_t version() const { return version_; }
+  Bytes resident() const { return {resident_.load()}; }
+  Bytes always_resident() const { return always_resident_; }
+  std::byte* literal(size_t index) const { return literals_.data() + literal_offsets_[index].count; }
+  Result<std::shared_ptr<const ShapePlan>> shape_plan(const DimBindings& dims, int threads) const;
+
+  // Tells that resident streamable weights and the scratch of `context` must fit into `room` together
+  // (nullopt: no limit), and makes it so. Must not be called inside a run.
+  // On failure the former room stays. Errors: kExhausted, those of reads.
+  Status set_room(ContextImpl& context, std::optional<Bytes> room);
+  void enroll(ContextImpl& context);
+  void leave(ContextImpl& context);
+
+ private:
+  struct Member {
+    ContextImpl* context;
+    std::optional<Bytes> room;
+  };
+  Status load_literals();
+  Status apply(const Progress& progress);  // REQUIRES: change_mutex_ is held
+  Result<Bytes> budget_within_rooms() const;
+
+  EngineFile file_;
+  std::shared_ptr<Device> device_;
+  FileIdentity identity_;
+  WeightPlanner planner_;
+  std::unique_ptr<Executable> executable_;
+  Allocation literals_;
+  std::vector<Bytes> literal_offsets_;
+  Bytes always_resident_;
+  RunGate gate_;
+  Residency residency_;  // changes only while the gate is closed
+  uint64_t version_ = 1;
+
+  std::mutex change_mutex_;         // one change at a time; guards the three below
+  std::optional<Bytes> requested_;  // nullopt: auto
+  Bytes automatic_;                 // what auto was when it was last asked for
+  std::vector<Member> members_;
+  std::atomic<int64_t> budget_ = 0;  // in force
+  std::atomic<int64_t> resident_ = 0;
+  std::atomic<bool> is_auto_ = true;
+
+  mutable std::mutex opt_mutex_;  // guards the two below
+  mutable std::shared_ptr<const ShapePlan> opt_shape_;
+  mutable int opt_threads_ = 0;
+};
+
+}  // namespace headrace::runtime

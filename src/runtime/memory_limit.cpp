@@ -1,0 +1,58 @@
+#include "runtime/memory_limit.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.h"
+#include "core/units.h"
+
+namespace headrace::runtime {
+
+Bytes whole_pages(Bytes size) {
+  constexpr int64_t kPage = kReadAlignment.count;
+  return {(size.count + kPage - 1) / kPage * kPage};
+}
+
+MemoryNeed memory_need_of(const Plan& plan, const WeightPlanner& planner, Bytes always_resident,
+                          const ShapePlan& shape, Bytes arena) {
+  MemoryNeed need;
+  need.arena = whole_pages(arena);
+  need.always_resident = always_resident;
+  for (const Bytes state : shape.states) need.states += whole_pages(state);
+  const std::vector<bool> none = planner.choose({});
+  need.scratch = std::min(planner.least(none), planner.streamable());
+  const Bytes fixed = need.arena + need.always_resident + need.states;
+  need.least = fixed + need.scratch;
+  need.most = fixed + planner.streamable();
+  const int32_t largest = largest_streamed(planner.groups(), none);
+  if (largest != kNone) {
+    Bytes size;
+    for (const Weight& weight : plan.weights) {
+      if (weight.group != largest || weight.stored <= size) continue;
+      need.largest_streamed = weight.name;
+      size = weight.stored;
+    }
+  }
+  return need;
+}
+
+Status limit_too_small(const EngineFile& file, Bytes limit, const MemoryNeed& need, const DimBindings& dims) {
+  std::string sizes;
+  for (const auto& [name, value] : dims) {
+    sizes += fmt::format("{}{} = {}", sizes.empty() ? " for " : ", ", name, value);
+  }
+  std::string parts = fmt::format("arena {}{}", to_text(need.arena), sizes);
+  if (need.scratch > Bytes{}) {
+    parts += fmt::format(", scratch {}", to_text(need.scratch));
+    if (!need.largest_streamed.empty()) parts += fmt::format(" for '{}'", need.largest_streamed);
+  }
+  parts += fmt::format(", always resident {}", to_text(need.always_resident));
+  if (need.states > Bytes{}) parts += fmt::format(", states {}", to_text(need.states));
+  const int64_t enough_mib = (need.least.count + mib(1).count - 1) / mib(1).count;
+  return exhausted(
+      "{} does not fit a memory limit of {}: it needs at least {}\n  ({})\n  try a memory limit of {}MiB{}",
+      file.path().filename().string(), to_text(limit), to_text(need.least), parts, enough_mib,
+      dims.empty() ? "" : ", or smaller inputs");
+}
+
+}  // namespace headrace::runtime

@@ -1,0 +1,20 @@
+// What a memory limit is made of, and the message where it is too small.
+#pragma once
+
+#include <headrace/bytes.h>
+#include <headrace/status.h>
+#include "runtime/engine.h"
+#include "runtime/shape_plan.h"
+#include "runtime/weight_planner.h"
+
+namespace headrace::runtime {
+
+// `arena` is what a run with `shape` allocates, copies of strided inputs included.
+MemoryNeed memory_need_of(const Plan& plan, const WeightPlanner& planner, Bytes always_resident,
+                          const ShapePlan& shape, Bytes arena);
+// kExhausted: asked, needed, the parts, and what to do.
+Status limit_too_small(const EngineFile& file, Bytes limit, const MemoryNeed& need, const DimBindings& dims);
+
+Bytes whole_pages(Bytes size);
+
+}  // namespace headrace::runtime

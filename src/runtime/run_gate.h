@@ -1,0 +1,62 @@
+// RunGate: many runs at once, or one change.
+//
+// A change that waits goes before the runs that come after it: contexts that run without a pause must not
+// hold a budget change off for ever, as readers of a shared mutex may.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+
+namespace headrace::runtime {
+
+class RunGate {
+ public:
+  class Run {  // holds the gate open
+   public:
+    explicit Run(RunGate& gate) : gate_(gate) { gate_.enter(); }
+    ~Run() { gate_.leave(); }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+   private:
+    RunGate& gate_;
+  };
+  class Change {  // no run is under way while it lives. Changes must not overlap.
+   public:
+    explicit Change(RunGate& gate) : gate_(gate) { gate_.close(); }
+    ~Change() { gate_.open(); }
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+   private:
+    RunGate& gate_;
+  };
+
+ private:
+  void enter() {
+    std::unique_lock lock(mutex_);
+    opened_.wait(lock, [this] { return !closed_; });
+    ++runs_;
+  }
+  void leave() {
+    std::lock_guard lock(mutex_);
+    if (--runs_ == 0 && closed_) emptied_.notify_all();
+  }
+  void close() {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    emptied_.wait(lock, [this] { return runs_ == 0; });
+  }
+  void open() {
+    std::lock_guard lock(mutex_);
+    closed_ = false;
+    opened_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable opened_, emptied_;
+  int runs_ = 0;
+  bool closed_ = false;
+};
+
+}  // namespace headrace::runtime

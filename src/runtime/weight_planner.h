@@ -1,0 +1,51 @@
+// WeightPlanner: a plan's weight groups, and every question that budgets and limits ask about them.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <headrace/bytes.h>
+#include "engine/plan.h"
+#include "runtime/weight_plan.h"
+
+namespace headrace::runtime {
+
+// Const after construction; safe to share between threads.
+class WeightPlanner {
+ public:
+  explicit WeightPlanner(const Plan& plan);
+
+  std::span<const GroupUse> groups() const { return groups_; }
+  StepIndex steps() const { return steps_; }  // the delivery of outputs is the last
+  Bytes streamable() const { return streamable_; }
+  std::vector<bool> choose(Bytes budget) const { return choose_resident(groups_, budget); }
+  Bytes resident(const std::vector<bool>& set) const { return resident_bytes(groups_, set); }
+
+  // Where gathered rows pass through; needed once for all weights, and not at all where all such are
+  // resident.
+  Bytes row_buffer(const std::vector<bool>& set) const;
+  // The least scratch that runs, and the scratch that runs well; the row buffer is part of both.
+  Bytes least(const std::vector<bool>& set) const;
+  Bytes wanted(const std::vector<bool>& set) const;
+  // The least scratch that runs with budget 0.
+  Bytes least() const { return least(choose({})); }
+
+  // The largest weight budget whose resident groups and scratch fit into `room` together; nullopt where not
+  // even least() fits.
+  std::optional<Bytes> fit(Bytes room) const;
+  // In the scratch that `room` leaves beside the row buffer. REQUIRES: room >= least(set).
+  StreamSchedule schedule(const std::vector<bool>& set, Bytes room) const;
+
+ private:
+  std::vector<GroupUse> groups_;
+  StepIndex steps_;
+  Bytes streamable_;
+  Bytes row_buffer_;
+};
+
+// The weights of a group for messages: "'a.weight'" or "'a.weight' and 3 more".
+std::string group_name(const Plan& plan, int32_t group);
+
+}  // namespace headrace::runtime
