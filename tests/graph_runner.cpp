@@ -1,0 +1,93 @@
+#include "graph_runner.h"
+
+namespace headrace::testing {
+namespace {
+
+// The attributes with every Dim bound to a number, as a lowering hands them to a kernel for one shape.
+Result<AttributeMap> bound(const AttributeMap& attributes, const DimBindings& dims) {
+  AttributeMap result = attributes;
+  for (const auto& [name, value] : attributes.entries()) {
+    if (const Dim* dim = std::get_if<Dim>(&value)) {
+      HR_ASSIGN(const int64_t number, dim->evaluate(dims));
+      result.set(name, Dim(number));
+    } else if (const auto* list = std::get_if<std::vector<Dim>>(&value)) {
+      HR_ASSIGN(const Sizes numbers, evaluate(std::span<const Dim>(*list), dims));
+      result.set(name, to_shape(std::span<const int64_t>(numbers)));
+    }
+  }
+  return result;
+}
+
+Result<std::vector<HostTensor>> run_node(const ir::Node& node, const std::vector<const HostTensor*>& inputs,
+                                         const DimBindings& dims) {
+  std::vector<HostTensor> outputs;
+  for (const ir::Value* value : node.outputs()) {
+    HR_ASSIGN(Sizes sizes, evaluate(std::span<const Dim>(value->shape()), dims));
+    const auto bytes =
+        static_cast<size_t>(element_count(std::span<const int64_t>(sizes)) * dtype_size(value->dtype()));
+    outputs.push_back({value->dtype(), std::move(sizes), std::vector<std::byte>(bytes)});
+  }
+  HR_ASSIGN(const AttributeMap attributes, bound(node.attributes(), dims));
+  const Status status = reference::run_op(node.op()->name, attributes, inputs, outputs);
+  if (!status.ok()) return status.with_context(node.name());
+  return outputs;
+}
+
+Result<HostTensor> literal_tensor(const ir::Value& value) {
+  HR_ASSIGN(Sizes sizes, evaluate(std::span<const Dim>(value.shape()), {}));
+  return HostTensor{value.dtype(), std::move(sizes), value.literal()};
+}
+
+}  // namespace
+
+Result<std::vector<std::vector<std::byte>>> evaluate_literals(const ir::Node& node) {
+  std::vector<HostTensor> tensors(node.inputs().size());
+  std::vector<const HostTensor*> inputs;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (node.input(i)) {
+      HR_ASSIGN(tensors[i], literal_tensor(*node.input(i)));
+    }
+    inputs.push_back(node.input(i) ? &tensors[i] : nullptr);
+  }
+  HR_ASSIGN(std::vector<HostTensor> outputs, run_node(node, inputs, {}));
+  std::vector<std::vector<std::byte>> bytes;
+  for (HostTensor& output : outputs) bytes.push_back(std::move(output.bytes));
+  return bytes;
+}
+
+Result<std::vector<HostTensor>> run_graph(const ir::Graph& graph, const Tensors& given,
+                                          const DimBindings& dims) {
+  std::map<const ir::Value*, HostTensor> made;
+  const auto tensor_of = [&](const ir::Value* value) -> Result<const HostTensor*> {
+    const auto found = made.find(value);
+    if (found != made.end()) return &found->second;
+    if (value->kind() == ir::ValueKind::kLiteral) {
+      HR_ASSIGN(HostTensor literal, literal_tensor(*value));
+      return &made.emplace(value, std::move(literal)).first->second;
+    }
+    const bool is_weight = value->kind() == ir::ValueKind::kWeight;
+    const auto named = given.find(is_weight ? value->weight().storage : value->name());
+    if (named == given.end()) return not_found("no tensor is given for '{}'", value->name());
+    return &named->second;
+  };
+  for (const auto& node : graph.nodes()) {
+    std::vector<const HostTensor*> inputs;
+    for (const ir::Value* value : node->inputs()) {
+      inputs.push_back(nullptr);
+      if (value) {
+        HR_ASSIGN(inputs.back(), tensor_of(value));
+      }
+    }
+    HR_ASSIGN(std::vector<HostTensor> outputs, run_node(*node, inputs, dims));
+    for (size_t i = 0; i < outputs.size(); ++i) made[node->output(i)] = std::move(outputs[i]);
+  }
+  std::vector<HostTensor> results;
+  for (const ir::GraphOutput& output : graph.outputs()) {
+    if (!output.value) continue;
+    HR_ASSIGN(const HostTensor* tensor, tensor_of(output.value));
+    results.push_back(*tensor);
+  }
+  return results;
+}
+
+}  // namespace headrace::testing

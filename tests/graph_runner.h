@@ -1,0 +1,24 @@
+// Runs a graph node by node with the reference kernels: the oracle for passes.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "ir/graph.h"
+#include "kernels/reference/reference_kernels.h"
+
+namespace headrace::testing {
+
+// A node of literals alone, as passes::LiteralEvaluator.
+Result<std::vector<std::vector<std::byte>>> evaluate_literals(const ir::Node& node);
+
+using Tensors = std::map<std::string, HostTensor>;  // by name of an input, state or weight
+
+// The graph's output tensors, in order.
+Result<std::vector<HostTensor>> run_graph(const ir::Graph& graph, const Tensors& given,
+                                          const DimBindings& dims);
+
+}  // namespace headrace::testing
