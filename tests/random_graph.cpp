@@ -196,9 +196,13 @@ class Maker {
     return {{"stride", ones}, {"dilation", ones}, {"pad_low", pads}, {"pad_high", pads}};
   }
   Value* conv() {
-    const int64_t size = pick(0, 1) ? 3 : 1;
+    const int64_t size = pick(0, 1) ? 3 : 1, groups = pick(0, 1) ? 2 : 1;
     AttributeMap attributes = window(size / 2);
-    Value* y = op("conv", {any(images_), weight({4, 4, size, size})}, attributes);
+    attributes.set("groups", groups);
+    if (pick(0, 3) == 0) attributes.set("transposed", true);
+    std::vector<Value*> inputs = {any(images_), weight({4, 4 / groups, size, size})};
+    if (pick(0, 1)) inputs.push_back(weight({4}));
+    Value* y = op("conv", inputs, attributes);
     if (pick(0, 1))
       y = op("batch_norm", {y, weight({4}), weight({4}), weight({4}), weight({4}, 0.5, 1.5)},
              {{"eps", 1e-3}, {"axis", int64_t{1}}});

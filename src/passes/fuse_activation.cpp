@@ -19,19 +19,21 @@ struct Product {
   std::vector<Value*> factors;
 };
 
-void collect(Value* value, Product& product, bool is_root = false) {
+constexpr int kDepth = 6;  // more than any activation needs
+
+void collect(Value* value, Product& product, int depth) {
   if (const auto number = uniform(value)) {
     product.number *= *number;
     return;
   }
   const Node* node = value->producer();
-  const bool inner = node && (is_root || only_use(value));
+  const bool inner = node && depth > 0 && (depth == kDepth || only_use(value));
   if (inner && node->is("mul") && node->input(0) != node->input(1)) {
-    collect(node->input(0), product);
-    collect(node->input(1), product);
+    collect(node->input(0), product, depth - 1);
+    collect(node->input(1), product, depth - 1);
   } else if (const auto by = inner && node->is("div") ? uniform(node->input(1)) : std::nullopt) {
     product.number /= *by;
-    collect(node->input(0), product);
+    collect(node->input(0), product, depth - 1);
   } else {
     product.factors.push_back(value);
   }
@@ -39,7 +41,7 @@ void collect(Value* value, Product& product, bool is_root = false) {
 
 Product product_of(Value* value) {
   Product product;
-  collect(value, product, true);
+  collect(value, product, kDepth);
   return product;
 }
 

@@ -32,8 +32,8 @@ std::optional<Logits> match_product(const Value* value) {
 }
 
 // From the outermost op inwards: [mask] then [scale] then the product.
-std::optional<Logits> match_logits(const Value* value, bool masks_allowed) {
-  if (!only_use(value)) return std::nullopt;
+std::optional<Logits> match_logits(const Value* value, bool masks_allowed, int depth = 6) {
+  if (!only_use(value) || depth == 0) return std::nullopt;
   const Value* inner = behind_cast(value);
   const Node* node = inner->producer();
   if (!node || !only_use(inner)) return std::nullopt;
@@ -43,14 +43,14 @@ std::optional<Logits> match_logits(const Value* value, bool masks_allowed) {
     Value* rest = node->input(0);
     if (!number && node->is("mul")) number = uniform(node->input(0)), rest = node->input(1);
     if (!number || !std::isfinite(*number) || *number == 0) return std::nullopt;
-    auto logits = match_logits(rest, false);
+    auto logits = match_logits(rest, false, depth - 1);
     if (logits) logits->scale *= node->is("mul") ? *number : 1 / *number;
     return logits;
   }
   if (!masks_allowed) return std::nullopt;
   if (node->is("add")) {
     for (const size_t side : {size_t{0}, size_t{1}}) {
-      auto logits = match_logits(node->input(side), false);
+      auto logits = match_logits(node->input(side), false, depth - 1);
       if (!logits || node->input(side)->shape() != inner->shape()) continue;
       logits->mask = node->input(1 - side);
       return logits;
@@ -60,7 +60,7 @@ std::optional<Logits> match_logits(const Value* value, bool masks_allowed) {
   if (node->is("where") && node->input(1)->shape() == inner->shape()) {
     const auto low = uniform(node->input(2));
     if (!low || !(std::isinf(*low) && *low < 0)) return std::nullopt;
-    auto logits = match_logits(node->input(1), false);
+    auto logits = match_logits(node->input(1), false, depth - 1);
     if (logits) logits->mask = node->input(0);
     return logits;
   }

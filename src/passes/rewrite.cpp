@@ -119,35 +119,35 @@ std::optional<Ramp> reshaped_ramp(const Ramp& in, const Shape& from, const Shape
   return std::nullopt;
 }
 
-std::optional<Ramp> ramp_of_node(const Node& node);
+std::optional<Ramp> ramp_of_node(const Node& node, int depth);
 
 }  // namespace
 
-std::optional<Ramp> ramp(const Value* value) {
-  if (!value || !is_integer(value->dtype())) return std::nullopt;
+std::optional<Ramp> ramp(const Value* value, int depth) {
+  if (!value || depth == 0 || !is_integer(value->dtype())) return std::nullopt;
   if (value->kind() == ir::ValueKind::kLiteral) return literal_ramp(*value);
-  return value->producer() ? ramp_of_node(*value->producer()) : std::nullopt;
+  return value->producer() ? ramp_of_node(*value->producer(), depth - 1) : std::nullopt;
 }
 
 namespace {
 
-std::optional<Ramp> ramp_of_node(const Node& node) {
+std::optional<Ramp> ramp_of_node(const Node& node, int depth) {
   const AttributeMap& at = node.attributes();
   if (node.is("iota")) {
     if (at.integer("step", 1) != 1) return std::nullopt;
     return Ramp{0, at.get<Dim>("start", Dim(0)), at.get<Dim>("count", Dim(0))};
   }
   if (node.is("add") || node.is("sub")) {
-    auto in = ramp(node.input(0));
-    auto by = uniform(node.input(1));
-    if (!in && node.is("add")) in = ramp(node.input(1)), by = uniform(node.input(0));
-    if (!in || !by || node.output()->rank() <= in->from_end) return std::nullopt;
-    in->start = node.is("add") ? in->start + Dim(static_cast<int64_t>(*by))
-                               : in->start - Dim(static_cast<int64_t>(*by));
+    const size_t side = node.is("add") && uniform(node.input(0)) ? 1 : 0;  // of the ramp
+    const auto by = uniform(node.input(1 - side));
+    auto in = by ? ramp(node.input(side), depth) : std::nullopt;
+    if (!in) return std::nullopt;
+    const Dim shift(static_cast<int64_t>(*by));
+    in->start = node.is("add") ? in->start + shift : in->start - shift;
     return in;
   }
   if (!node.is("reshape") && !node.is("expand") && !node.is("slice") && !node.is("cast")) return std::nullopt;
-  auto in = ramp(node.input(0));
+  auto in = ramp(node.input(0), depth);
   if (!in) return std::nullopt;
   if (node.is("reshape")) return reshaped_ramp(*in, node.input(0)->shape(), node.output()->shape());
   if (node.is("slice") && node.input(0)->rank() - 1 - at.integer("axis") == in->from_end) {

@@ -55,7 +55,8 @@ struct Ramp {
   Dim start;
   Dim count;
 };
-std::optional<Ramp> ramp(const Value* value);  // of integers
+// Of integers; seen through at most `depth` nodes.
+std::optional<Ramp> ramp(const Value* value, int depth = 16);
 
 // --- Literals.
 inline constexpr int64_t kLiteralLimit = 64 * 1024;                           // bytes
