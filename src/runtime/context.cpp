@@ -281,7 +281,7 @@ MemoryReport ContextImpl::memory() const {
   report.device_used = engine_->device().used();
   report.device_peak = engine_->device().peak();
   std::lock_guard lock(report_mutex_);
-  report.streamed_last_run = last_.streamed + last_rows_;
+  report.streamed_last_run = last_.streamed;
   report.last_run_ns = last_run_ns_;
   report.last_read_ns = last_.read_ns;
   report.last_wait_ns = last_.wait_ns;

@@ -93,9 +93,8 @@ class ContextImpl : public Context {
   Trace* trace_ = nullptr;
   Progress progress_;
   std::atomic<int64_t> arena_bytes_ = 0, workspace_bytes_ = 0, state_bytes_ = 0, scratch_bytes_ = 0;
-  mutable std::mutex report_mutex_;  // guards the three below
+  mutable std::mutex report_mutex_;  // guards the two below
   Streamer::Statistics last_;
-  Bytes last_rows_;
   int64_t last_run_ns_ = 0;
 };
 

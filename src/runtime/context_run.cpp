@@ -123,6 +123,7 @@ Status ContextImpl::run_step(const ShapePlan& shape, StepIndex step) {
 }
 
 Status ContextImpl::run_steps(const ShapePlan& shape) {
+  for (FileRows& source : file_rows_) source.begin(engine_->device(), trace_);
   HR_TRY(streamer_.begin(trace_));
   const auto steps = static_cast<StepIndex>(plan_.steps.size());
   for (StepIndex step = 0; step < steps; ++step) {
@@ -148,12 +149,15 @@ void ContextImpl::deliver(const ShapePlan& shape, std::span<const Tensor> output
 }
 
 void ContextImpl::note_run(int64_t begin_ns) {
-  Bytes rows;
-  for (FileRows& source : file_rows_) rows += source.take_bytes_read();
+  Streamer::Statistics statistics = streamer_.statistics();
+  for (const FileRows& source : file_rows_) {  // kernels wait for rows
+    statistics.streamed += source.statistics().read;
+    statistics.read_ns += source.statistics().read_ns;
+    statistics.wait_ns += source.statistics().read_ns;
+  }
   const int64_t end_ns = engine_->device().now_ns();
   std::lock_guard lock(report_mutex_);
-  last_ = streamer_.statistics();
-  last_rows_ = rows;
+  last_ = statistics;
   last_run_ns_ = end_ns - begin_ns;
 }
 

@@ -182,6 +182,9 @@ Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
   if (budget && *budget < Bytes{}) {
     return invalid_argument("a weight budget is not negative: {} bytes", budget->count);
   }
+  if (gate_.is_held_here()) {
+    return invalid_argument("a weight budget cannot change inside a run (from its progress callback)");
+  }
   std::lock_guard lock(change_mutex_);
   const auto before = std::pair(requested_, automatic_);
   requested_ = budget;
@@ -193,6 +196,10 @@ Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
 }
 
 Status EngineImpl::set_room(ContextImpl& context, std::optional<Bytes> room) {
+  if (gate_.is_held_here()) {
+    return invalid_argument(
+        "a context with a memory limit cannot be made, or need more memory, inside a run");
+  }
   std::lock_guard lock(change_mutex_);
   for (Member& member : members_) {
     if (member.context != &context) continue;

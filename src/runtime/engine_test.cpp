@@ -233,6 +233,22 @@ TEST(Context, RefusesASecondRunAtTheSameTime) {
   EXPECT_TRUE(context->run(x).ok());
 }
 
+TEST(Context, MayRunAnotherInsideItsRunButNotChangeTheBudget) {
+  const TestFile file(twelve_groups().plan);
+  auto engine = take(file.open(fake_device(), {.weight_budget = Bytes{0}}));
+  auto outer = take(engine->make_context()), inner = take(engine->make_context());
+  const std::vector<Tensor> x = {random_tensor({3, 8}, 1)};
+  Status change;
+  outer->set_progress([&](const ProgressEvent&) {
+    EXPECT_TRUE(inner->run(x).ok());
+    change = engine->set_weight_budget(engine->streamable());
+    return true;
+  });
+  EXPECT_TRUE(outer->run(x).ok());
+  EXPECT_EQ(change.message(), "a weight budget cannot change inside a run (from its progress callback)");
+  EXPECT_EQ(engine->weight_budget(), Bytes{0});
+}
+
 TEST(Context, TakesStridedInputsAndOutputs) {
   const TestFile file(twelve_groups().plan);
   auto engine = take(file.open(fake_device(), {.weight_budget = kib(200)}));
@@ -341,7 +357,7 @@ TEST(Context, WritesATraceOfStepsReadsAndWaits) {
   context->set_trace(&trace);
   ASSERT_TRUE(context->run(std::vector{random_tensor({3, 8}, 1)}).ok());
   const std::string json = trace.json();
-  for (const char* name : {"mix_0", "mix_12", "'w3' and 1 more", "wait for weights"}) {
+  for (const char* name : {"mix_0", "mix_12", "'w3' and 1 more", "rows of 'w2'", "wait for weights"}) {
     EXPECT_NE(json.find(name), std::string::npos) << name;
   }
 }

@@ -81,22 +81,36 @@ Status FileRows::gather(std::span<const int64_t> indices, std::byte* out) {
   return gather_batch(indices, std::span(order_).subspan(begin), out);
 }
 
-Status FileRows::gather_batch(std::span<const int64_t> indices, std::span<const size_t> batch,
-                              std::byte* out) {
-  if (batch.empty()) return {};
+Status FileRows::read_ranges() {
+  const int64_t begin_ns = device_ ? device_->now_ns() : 0;
+  Bytes bytes;
   std::vector<std::unique_ptr<ReadTicket>> tickets;
   tickets.reserve(ranges_.size());
   for (const Range& range : ranges_) {
-    auto ticket = reader_->start({range.begin}, {range.end - range.begin}, buffer_.data() + range.at);
+    const Bytes size = {range.end - range.begin};
+    auto ticket = reader_->start({range.begin}, size, buffer_.data() + range.at);
     if (!ticket.ok()) return ticket.status().with_context(fmt::format("weight '{}'", weight_->name));
     tickets.push_back(*std::move(ticket));
-    bytes_read_ += Bytes{range.end - range.begin};
+    bytes += size;
   }
   for (auto& ticket : tickets) {
     if (Status status = ticket->wait(); !status.ok()) {
       return status.with_context(fmt::format("weight '{}'", weight_->name));
     }
   }
+  const int64_t end_ns = device_ ? device_->now_ns() : 0;
+  statistics_.read += bytes;
+  statistics_.read_ns += end_ns - begin_ns;
+  if (trace_) {
+    trace_->add(TraceTrack::kRead, fmt::format("rows of '{}'", weight_->name), begin_ns, end_ns, bytes.count);
+  }
+  return {};
+}
+
+Status FileRows::gather_batch(std::span<const int64_t> indices, std::span<const size_t> batch,
+                              std::byte* out) {
+  if (batch.empty()) return {};
+  HR_TRY(read_ranges());
   const int64_t size = row_bytes(*weight_).count;
   size_t range = 0;
   for (const size_t position : batch) {

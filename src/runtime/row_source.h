@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include <headrace/bytes.h>
 #include <headrace/status.h>
+#include "core/trace.h"
 #include "device/device.h"
 #include "engine/plan.h"
 #include "kernels/kernels.h"
@@ -32,25 +32,37 @@ class MemoryRows : public RowSource {
 // Threads: one gather at a time, over all sources that share a reader and a buffer.
 class FileRows : public RowSource {
  public:
+  struct Statistics {  // of one run
+    Bytes read;
+    int64_t read_ns = 0;
+  };
   // Borrows all; `offset` is that of row 0 in the file.
   FileRows(const Weight& weight, Bytes offset, FileReader& reader, std::span<std::byte> buffer)
       : weight_(&weight), offset_(offset), reader_(&reader), buffer_(buffer) {}
   // Reads each block once, however many rows lie in it or name it; neighbours in one read.
   Status gather(std::span<const int64_t> indices, std::byte* out) override;
-  Bytes take_bytes_read() { return std::exchange(bytes_read_, {}); }  // since it was last asked
+  void begin(const Device& device, Trace* trace) {  // of a run
+    device_ = &device;
+    trace_ = trace;
+    statistics_ = {};
+  }
+  const Statistics& statistics() const { return statistics_; }
 
  private:
   struct Range {  // of the file, in whole blocks, and where it is in the buffer
     int64_t begin, end;
     int64_t at;
   };
+  Status read_ranges();
   Status gather_batch(std::span<const int64_t> indices, std::span<const size_t> batch, std::byte* out);
 
   const Weight* weight_;
   Bytes offset_;
   FileReader* reader_;
   std::span<std::byte> buffer_;
-  Bytes bytes_read_;
+  const Device* device_ = nullptr;
+  Trace* trace_ = nullptr;
+  Statistics statistics_;
   std::vector<size_t> order_;  // kept, so that a steady run allocates little
   std::vector<Range> ranges_;
 };

@@ -71,7 +71,7 @@ TEST(Rows, AreReadOnceHoweverOftenTheyAreNamed) {
       rows.gather(std::vector<int64_t>{5, 9000, 5, 6, 5, 9000}, reinterpret_cast<std::byte*>(out.data()))
           .ok());
   EXPECT_EQ(device.reads(), 2);  // 5 and 6 are neighbours
-  EXPECT_EQ(rows.take_bytes_read(), kib(12));
+  EXPECT_EQ(rows.statistics().read, kib(12));
   EXPECT_EQ(out[3 * 1024], 6 * 1024.0f);
 }
 

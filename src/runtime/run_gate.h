@@ -13,14 +13,30 @@ class RunGate {
  public:
   class Run {  // holds the gate open
    public:
-    explicit Run(RunGate& gate) : gate_(gate) { gate_.enter(); }
-    ~Run() { gate_.leave(); }
+    explicit Run(RunGate& gate) : gate_(gate), outer_(innermost_) {
+      gate_.enter(gate_.is_held_here());
+      innermost_ = this;
+    }
+    ~Run() {
+      innermost_ = outer_;
+      gate_.leave();
+    }
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 
    private:
+    friend class RunGate;
+    static inline thread_local Run* innermost_ = nullptr;
     RunGate& gate_;
+    Run* outer_;  // of this thread: a progress callback may run another context
   };
+  // True inside a run of this thread: a change would wait for itself.
+  bool is_held_here() const {
+    const Run* run = Run::innermost_;
+    while (run && &run->gate_ != this) run = run->outer_;
+    return run != nullptr;
+  }
+
   class Change {  // no run is under way while it lives. Changes must not overlap.
    public:
     explicit Change(RunGate& gate) : gate_(gate) { gate_.close(); }
@@ -33,9 +49,9 @@ class RunGate {
   };
 
  private:
-  void enter() {
+  void enter(bool again) {
     std::unique_lock lock(mutex_);
-    opened_.wait(lock, [this] { return !closed_; });
+    opened_.wait(lock, [&] { return again || !closed_; });
     ++runs_;
   }
   void leave() {
