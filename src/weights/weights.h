@@ -61,4 +61,15 @@ Status evaluate_recipe(const Weight& weight, std::span<const SourceWeight> sourc
                        const WeightSourceReader& reader, const Packer* packer, const Evaluator* evaluator,
                        std::vector<std::byte>& out);
 
+// Takes the next bytes of a weight, in order. May swap `piece` for another vector, to keep its bytes and give
+// back memory that is no longer needed.
+using PieceSink = std::function<Status(std::vector<std::byte>& piece)>;
+
+// The same, handed to `sink` bit by bit: in pieces of `piece_size` where bytes go straight through (sources,
+// casts of them, joined along the first axis), so that a huge embedding is never whole in memory; else at
+// once. An error of `sink` ends it and is returned.
+Status evaluate_recipe_in_pieces(const Weight& weight, std::span<const SourceWeight> sources,
+                                 const WeightSourceReader& reader, const Packer* packer,
+                                 const Evaluator* evaluator, Bytes piece_size, const PieceSink& sink);
+
 }  // namespace headrace
