@@ -1,5 +1,5 @@
-// Golden tests: tests/golden/passes/<pass>.ir holds cases of one pass, text in and text out. UPDATE_GOLDEN=1
-// in the environment writes what came out; read the diff then.
+// Golden tests: tests/golden/passes/<pass>.ir holds cases of one pass, text in and text out; pipeline.ir of
+// all. UPDATE_GOLDEN=1 in the environment writes what came out; read the diff then.
 //
 // A file is cases with `// ----` between; a case is comments (`// likes: a, b` names the preferences it runs
 // with, `// precision: bf16` the precision), the graph, `// =>`, and the graph after, or `unchanged`. Dead
@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kBetween = "// ----\n", kArrow = "// =>\n";
+constexpr std::string_view kBetween = "// ----\n", kArrow = "// =>\n", kPipeline = "pipeline";
 
 std::string read_file(const fs::path& path) {
   std::ifstream in(path);
@@ -81,6 +81,10 @@ std::string run_case(const std::string& pass, const std::string& text) {
   if (!graph.ok()) return "does not parse: " + graph.status().message() + "\n";
   const std::string before = ir::print(*graph);
   const PassOptions options = options_of(text);
+  if (pass == kPipeline) {
+    const auto times = run_passes(*graph, options);
+    return times.ok() ? ir::print(*graph) : "error: " + times.status().message() + "\n";
+  }
   const auto changed = pass_named(pass).run(*graph, PassContext{options});
   if (!changed.ok()) return "error: " + changed.status().message() + "\n";
   if (*changed != (ir::print(*graph) != before)) return "says wrongly whether it changed\n";
@@ -111,7 +115,7 @@ TEST_P(PassGolden, GivesTheTextInTheFile) {
 }
 
 std::vector<std::string> pass_names() {
-  std::vector<std::string> names;
+  std::vector<std::string> names = {std::string(kPipeline)};
   for (const PassInfo& pass : all_passes()) names.emplace_back(pass.name);
   return names;
 }

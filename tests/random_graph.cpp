@@ -8,14 +8,16 @@ namespace {
 using ir::Value;
 
 // Builds by appending snippets, each of which takes values that are there and adds one of the same shape:
-// "tokens" of [2, 4, 8] and "images" of [1, 4, 6, 6].
+// "tokens" of [2, 4, 8] and "images" of [2, 4, 6, 6], the batch a number or a symbol.
 class Maker {
  public:
-  explicit Maker(uint32_t seed) : rng_(seed) {}
+  explicit Maker(uint32_t seed) : rng_(seed), batch_(seed % 2 ? Dim::symbol("s0") : Dim(2)) {
+    if (seed % 2) graph().symbols = {{"s0", 1, 2, 4}};
+  }
 
   RandomGraph make() {
     tokens_ = {input("x", {2, 4, 8}), input("y", {2, 4, 8})};
-    images_ = {input("image", {1, 4, 6, 6})};
+    images_ = {input("image", {2, 4, 6, 6})};
     const int count = pick(4, 10);
     for (int i = 0; i < count; ++i) add_snippet();
     graph().add_output(tokens_.back(), "tokens");
@@ -43,7 +45,9 @@ class Maker {
   }
   Value* input(const std::string& name, const Sizes& sizes) {
     result_.given[name] = tensor(sizes, -1, 1);
-    return graph().add_input(name, {DType::kF32, to_shape(std::span<const int64_t>(sizes))});
+    Shape shape = to_shape(std::span<const int64_t>(sizes));
+    shape[0] = batch_;
+    return graph().add_input(name, {DType::kF32, shape});
   }
   Value* weight(const Sizes& sizes, float low = -0.5, float high = 0.5) {
     const std::string name = fmt::format("w{}", weights_++);
@@ -111,9 +115,9 @@ class Maker {
     return op("add", {x, linear_of(op("mul", {gate, linear_of(x, 8, 12)}), 12, 8)});
   }
   Value* moved() {
-    Value* x = transpose(reshape(any(tokens_), {2, 4, 4, 2}), {0, 2, 1, 3});
+    Value* x = transpose(reshape(any(tokens_), {batch_, 4, 4, 2}), {0, 2, 1, 3});
     if (pick(0, 1)) x = op("tanh", {x});
-    return reshape(transpose(x, {0, 2, 1, 3}), {2, 4, 8});
+    return reshape(transpose(x, {0, 2, 1, 3}), {batch_, 4, 8});
   }
   Value* sliced() {
     Value* x = any(tokens_);
@@ -140,10 +144,10 @@ class Maker {
     if (pick(0, 1)) y = op("mul", {y, weight({8})});
     return pick(0, 1) ? op("add", {y, weight({8})}) : y;
   }
-  Value* heads(Value* x, int64_t count) { return transpose(reshape(x, {2, 4, count, 4}), {0, 2, 1, 3}); }
+  Value* heads(Value* x, int64_t count) { return transpose(reshape(x, {batch_, 4, count, 4}), {0, 2, 1, 3}); }
   Value* repeated(Value* x) {
-    return reshape(op("expand", {reshape(x, {2, 1, 1, 4, 4})}, {{"shape", Shape{2, 1, 2, 4, 4}}}),
-                   {2, 2, 4, 4});
+    return reshape(op("expand", {reshape(x, {batch_, 1, 1, 4, 4})}, {{"shape", Shape{batch_, 1, 2, 4, 4}}}),
+                   {batch_, 2, 4, 4});
   }
   Value* causal_mask() {
     std::vector<std::byte> keep;
@@ -161,7 +165,7 @@ class Maker {
     Value* logits = op("mul", {op("matmul", {q, transpose(k, {0, 1, 3, 2})}), number(0.5)});
     if (pick(0, 1)) logits = op("add", {logits, causal_mask()});
     Value* p = op("softmax", {logits}, {{"axis", int64_t{3}}});
-    Value* y = reshape(transpose(op("matmul", {p, v}), {0, 2, 1, 3}), {2, 4, 8});
+    Value* y = reshape(transpose(op("matmul", {p, v}), {0, 2, 1, 3}), {batch_, 4, 8});
     return op("add", {x, linear_of(y, 8, 8)});
   }
   Value* rotary() {
@@ -171,7 +175,7 @@ class Maker {
   }
   Value* expanded() {
     Value* row = op("expand", {weight({1, 8})}, {{"shape", Shape{4, 8}}});
-    Value* column = op("expand", {slice(any(tokens_), 2, 0, 1)}, {{"shape", Shape{2, 4, 8}}});
+    Value* column = op("expand", {slice(any(tokens_), 2, 0, 1)}, {{"shape", Shape{batch_, 4, 8}}});
     return op("mul", {op("add", {any(tokens_), row}), op("tanh", {column})});
   }
   Value* activation() {
@@ -231,6 +235,7 @@ class Maker {
   }
 
   std::mt19937 rng_;
+  Dim batch_;  // 2, or a symbol that is bound to 2
   RandomGraph result_;
   std::vector<Value*> tokens_, images_;
   int weights_ = 0;

@@ -29,9 +29,8 @@ bool is_causal_literal(const Value* mask) {
 
 // 0 where j <= i, very low or -inf elsewhere.
 bool is_causal_sum(const Value* mask) {
-  return all_of_literal(mask, [](int64_t i, int64_t j, double number) {
-    return j <= i ? number == 0 : number <= kVeryLow * 1e4;
-  });
+  return all_of_literal(
+      mask, [](int64_t i, int64_t j, double number) { return j <= i ? number == 0 : number <= kVeryLow; });
 }
 
 bool is_and(const Node* node) {
@@ -80,7 +79,7 @@ std::optional<Mask> shorter_sum(Mask mask) {
   // A row that attends to nothing is 0 in attention; after a finite number it is a mean of all values, so
   // such a mask is only taken as causal, where each row attends to itself.
   if (std::isinf(*other) && *other < 0) return Mask{where->input(0), mask.causal};
-  if (*other <= kVeryLow * 1e4 && is_causal(where->input(0)) && !mask.causal) return Mask{nullptr, true};
+  if (*other <= kVeryLow && is_causal(where->input(0)) && !mask.causal) return Mask{nullptr, true};
   return std::nullopt;
 }
 

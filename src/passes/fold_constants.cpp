@@ -1,6 +1,8 @@
 // fold_constants: nodes of literals alone are evaluated, where the results take at most kLiteralLimit bytes;
 // iota and fill of static shape and dim_value of a constant too. Element-wise ops and moves of one uniform
 // number are folded to a fill, whatever their size, so masks that turn out to be constant fold for any shape.
+#include <algorithm>
+
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
 
@@ -123,21 +125,32 @@ Result<bool> fold_uniform(Graph& graph, Node* node, const LiteralEvaluator& eval
   return true;
 }
 
-// What only moves a uniform tensor about is a fill.
+// The number that the whole result is, where node only moves a uniform tensor about, joins equal ones, or
+// sums zeros.
+std::optional<double> moved_uniform(const Node& node) {
+  const auto is_any = [&](std::initializer_list<std::string_view> ops) {
+    return std::any_of(ops.begin(), ops.end(), [&](std::string_view op) { return node.is(op); });
+  };
+  const Value* x = node.input(0);
+  if (is_any({"reshape", "transpose", "expand", "slice", "gather", "index", "gather_elements"})) {
+    // An expand of a scalar literal is as good as a fill.
+    return x->kind() == ir::ValueKind::kLiteral && x->rank() == 0 ? std::nullopt : uniform(x);
+  }
+  if (node.is("cumsum")) return is_uniform(x, 0) ? uniform(x) : std::nullopt;
+  if (!node.is("concat")) return std::nullopt;
+  const auto number = uniform(x);
+  for (const Value* part : node.inputs())
+    if (!number || uniform(part) != number) return std::nullopt;
+  return number;
+}
+
 Result<bool> fold_moved_uniform(Graph& graph, Node* node) {
-  static constexpr std::string_view kMoves[] = {"reshape", "transpose", "expand", "slice"};
-  bool moves = false;
-  for (const std::string_view op : kMoves) moves |= node->is(op);
-  const bool picks = node->is("gather") || node->is("index") || node->is("gather_elements");
-  if (!moves && !picks) return false;
-  if (is_literal(node->input(0)) && node->input(0)->rank() == 0) return false;  // expand of a scalar: as good
-  const auto number = uniform(node->input(0));
+  if (node->inputs().empty() || is_constant(node->output())) return false;
+  const auto number = moved_uniform(*node);
   if (!number || (is_integer(node->output()->dtype()) && !exact(*number))) return false;
   const ir::Type type = node->output()->type();
-  HR_TRY(replace_with(graph, node, "fill", {},
-                      {{"shape", type.shape}, {"value", *number}, {"dtype", type.dtype}})
-             .status());
-  return true;
+  return replaced(replace_with(graph, node, "fill", {},
+                               {{"shape", type.shape}, {"value", *number}, {"dtype", type.dtype}}));
 }
 
 Result<bool> fold_node(Graph& graph, Node* node, const LiteralEvaluator& evaluate) {

@@ -73,10 +73,11 @@ bool same_leading(const Value& a, const Value& b, size_t trailing) {
   return std::equal(a.shape().begin(), a.shape().begin() + count, b.shape().begin());
 }
 
-Result<Value*> turned(const Builder& build, Value* value) {
+Result<Value*> turned(Graph& graph, Node* position, Value* value) {
   Node* turn = producer(value, "transpose");
   if (turn && swaps_last_two(turn->attributes().integers("perm"))) return turn->input(0);
-  return build("transpose", {value}, perm_attribute(swap_last_two(value->rank())));
+  return graph.add("transpose", {value}, perm_attribute(swap_last_two(value->rank())), value->name(),
+                   position);
 }
 
 // `node` is the product of the weights with v.
@@ -96,13 +97,12 @@ Result<bool> fuse_written_out(Graph& graph, Node* node) {
     const bool fits = logits->mask->dtype() == DType::kBool || logits->mask->dtype() == dtype;
     if (!fits || !broadcasts_to(logits->mask->shape(), weights->shape())) return false;
   }
-  const Builder build{graph, node, node->output()->name()};
   Value* k = logits->k;
   if (logits->k_turned) {
-    HR_ASSIGN(k, turned(build, k));
+    HR_ASSIGN(k, turned(graph, node, k));
   }
   if (node->attributes().flag("transpose_b")) {
-    HR_ASSIGN(v, turned(build, v));
+    HR_ASSIGN(v, turned(graph, node, v));
   }
   std::vector<Value*> inputs = {logits->q, k, v};
   if (logits->mask) inputs.push_back(logits->mask);

@@ -3,6 +3,7 @@
 // reductions) and meet their opposites, so that in the end they stand at the borders alone.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "passes/pass_list.h"
 #include "passes/rewrite.h"
@@ -56,11 +57,15 @@ class Layout {
   }
 
   // x of to_first(x): the value in channels-last order, where there is one already.
-  static Value* last_of(const Value* value) {
+  Value* last_of(const Value* value) const {
     const Node* turn = producer(value, "transpose");
     if (!turn || value->rank() < 3) return nullptr;
     return turn->attributes().integers("perm") == to_first(value->rank()) ? turn->input(0) : nullptr;
   }
+
+  // The same, where it was this pass that turned it: other transposes belong to the model, and to what
+  // follows them.
+  Value* own_last_of(const Value* value) const { return borders_.count(value) ? last_of(value) : nullptr; }
 
   Result<Value*> as_last(Value* value, Node* position) {
     if (Value* known = last_of(value)) return known;
@@ -89,8 +94,10 @@ class Layout {
     const std::string name = node->output()->name();
     HR_ASSIGN(Node * moved, graph_.add(node->op(), std::move(inputs), std::move(attributes), name, node));
     merge_sources(moved, *node);
-    return replaced(replace_with(graph_, node, "transpose", {moved->output()},
-                                 perm_attribute(to_first(moved->output()->rank()))));
+    HR_ASSIGN(Value * border, replace_with(graph_, node, "transpose", {moved->output()},
+                                           perm_attribute(to_first(moved->output()->rank()))));
+    borders_.insert(border);
+    return true;
   }
 
   Result<bool> convert(Node* node) {
@@ -112,7 +119,7 @@ class Layout {
     if (rank < 3) return false;
     int ready = 0, others = 0;
     for (const Value* input : node->inputs()) {
-      if (last_of(input) && input->rank() == rank)
+      if (own_last_of(input) && input->rank() == rank)
         ++ready;
       else if (!is_constant(input) && input->rank() != 0)
         ++others;
@@ -131,7 +138,7 @@ class Layout {
   }
 
   Result<bool> sink_axis(Node* node) {
-    Value* last = last_of(node->input(0));
+    Value* last = own_last_of(node->input(0));
     if (!last) return false;
     std::vector<Value*> inputs = node->inputs();
     inputs[0] = last;
@@ -142,7 +149,7 @@ class Layout {
   }
 
   Result<bool> sink_pad(Node* node) {
-    Value* last = last_of(node->input(0));
+    Value* last = own_last_of(node->input(0));
     if (!last) return false;
     AttributeMap attributes = node->attributes();
     for (const std::string_view side : {"low", "high"})
@@ -151,7 +158,7 @@ class Layout {
   }
 
   Result<bool> sink_reduce(Node* node) {
-    Value* last = last_of(node->input(0));
+    Value* last = own_last_of(node->input(0));
     if (!last) return false;
     AttributeMap attributes = node->attributes();
     std::vector<int64_t> axes;
@@ -179,6 +186,7 @@ class Layout {
 
   Graph& graph_;
   std::map<Value*, Value*> turned_;
+  std::set<const Value*> borders_;  // results of the transposes put after what was converted
 };
 
 }  // namespace

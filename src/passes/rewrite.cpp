@@ -131,12 +131,29 @@ std::optional<Ramp> ramp(const Value* value, int depth) {
 
 namespace {
 
+// Neighbouring ranges, joined along their axis.
+std::optional<Ramp> ramp_of_concat(const Node& concat, int depth) {
+  std::optional<Ramp> joined;
+  for (const Value* part : concat.inputs()) {
+    const auto next = ramp(part, depth);
+    const int64_t axis = concat.output()->rank() - 1 - concat.attributes().integer("axis");
+    if (!next || next->from_end != axis) return std::nullopt;
+    if (joined && !(joined->start + joined->count == next->start)) return std::nullopt;
+    if (joined)
+      joined->count = joined->count + next->count;
+    else
+      joined = next;
+  }
+  return joined;
+}
+
 std::optional<Ramp> ramp_of_node(const Node& node, int depth) {
   const AttributeMap& at = node.attributes();
   if (node.is("iota")) {
     if (at.integer("step", 1) != 1) return std::nullopt;
     return Ramp{0, at.get<Dim>("start", Dim(0)), at.get<Dim>("count", Dim(0))};
   }
+  if (node.is("concat")) return ramp_of_concat(node, depth);
   if (node.is("add") || node.is("sub")) {
     const size_t side = node.is("add") && uniform(node.input(0)) ? 1 : 0;  // of the ramp
     const auto by = uniform(node.input(1 - side));
