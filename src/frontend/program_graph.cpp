@@ -147,7 +147,8 @@ std::string location_of(std::string_view stack_trace) {
     const std::string_view path = stack_trace.substr(path_at, path_end - path_at);
     const bool in_torch =
         path.starts_with("torch/") || path.find("-packages/torch/") != std::string_view::npos;
-    if (in_torch || path.find('\n') != std::string_view::npos) continue;
+    const bool generated = path.starts_with('<');  // "<eval_with_key>.131"
+    if (in_torch || generated || path.find('\n') != std::string_view::npos) continue;
     const std::string_view line = stack_trace.substr(path_end + kLine.size());
     const size_t digits = std::min(line.find_first_not_of("0123456789"), line.size());
     if (digits == 0) continue;

@@ -62,8 +62,10 @@ Result<std::optional<Directory>> read_zip64_end(int64_t end_at, const ReadAt& re
   const uint64_t at = load<uint64_t>(locator, 8);
   const int64_t latest = end_at - static_cast<int64_t>(kZip64LocatorSize + kZip64EndSize);
   if (at > static_cast<uint64_t>(latest)) {
-    return corrupt("its zip64 record should be at byte {}, which is after byte {}, the last possible", at,
-                   latest);
+    return corrupt(
+        "its zip64 record should be at byte {}, but cannot be after byte {}: the file is damaged "
+        "or cut short",
+        at, latest);
   }
   std::array<std::byte, kZip64EndSize> record;
   HR_TRY(read(Bytes{static_cast<int64_t>(at)}, record));
