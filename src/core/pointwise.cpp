@@ -18,7 +18,7 @@ constexpr std::array<PointwiseInfo, kPointwiseCount> kTable = {{
      "The value in another dtype; float to integer truncates, to bool compares with 0."},
     {kNeg, "neg", 1, kSame, "-x"},
     {kAbs, "abs", 1, kSame, "|x|"},
-    {kSign, "sign", 1, kSame, "-1, 0 or 1; NaN stays NaN"},
+    {kSign, "sign", 1, kSame, "-1, 0 or 1; 0 for NaN"},
     {kExp, "exp", 1, kSame, "e to the x"},
     {kExpm1, "expm1", 1, kSame, "e to the x, less 1"},
     {kLog, "log", 1, kSame, "Natural logarithm"},

@@ -69,7 +69,7 @@ double hard_ramp(double x) { return std::isnan(x) ? x : std::clamp(x + 3, 0.0, 6
 double gelu_tanh(double x) {
   return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
 }
-double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : std::isnan(x) ? 0 : x; }
+double sign(double x) { return (x > 0) - (x < 0); }  // 0 for NaN
 
 double unary(Pointwise function, double x) {
   switch (function) {
