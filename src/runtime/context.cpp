@@ -136,7 +136,13 @@ Status ContextImpl::make_arena(const ShapePlan& shape, Bytes arena) {
     HR_TRY(engine_->set_room(*this, room_for(need)));
     room_ = room_for(need);
   }
-  HR_ASSIGN(arena_, engine_->device().allocate(arena, "the arena"));
+  auto memory = engine_->device().allocate(arena, "the arena");
+  if (!memory.ok() && memory.status().code() == Code::kExhausted && engine_->weight_budget_is_auto()) {
+    HR_TRY(engine_->give_way(arena));
+    memory = engine_->device().allocate(arena, "the arena");
+  }
+  if (!memory.ok()) return memory.status();
+  arena_ = *std::move(memory);
   arena_bytes_ = arena_.size().count;
   workspace_bytes_ = std::max(workspace_bytes_.load(), shape.workspace.count);
   return {};

@@ -120,18 +120,29 @@ Result<std::shared_ptr<const ShapePlan>> EngineImpl::shape_plan(const DimBinding
   return opt_shape_;
 }
 
-Bytes EngineImpl::automatic_weight_budget() const {
+Bytes EngineImpl::automatic_beside(Bytes arena) const {
   const Bytes free = device_->available() + resident();
   const Bytes margin = Bytes{free.count / 10} + kAutoMargin;
+  return planner_.fit(std::max(Bytes{}, free - margin - arena)).value_or(Bytes{});
+}
+
+Bytes EngineImpl::automatic_weight_budget() const {
   const DimBindings opt = opt_bindings(plan().symbols);
-  auto arena = arena_without_workspace(plan(), opt);
-  Bytes needed = arena.ok() ? *arena : Bytes{};
+  const auto arena = arena_without_workspace(plan(), opt);
+  const Bytes guess = arena.ok() ? *arena : Bytes{};
   // Kernels are prepared for the exact arena only where memory is so short that it counts.
-  if (streamable() + needed + needed > free - margin) {
-    auto shape = shape_plan(opt, usable_cpus());
-    if (shape.ok()) needed = (*shape)->arena;
-  }
-  return planner_.fit(std::max(Bytes{}, free - margin - needed)).value_or(Bytes{});
+  if (const Bytes budget = automatic_beside(guess + guess); budget == streamable()) return budget;
+  const auto shape = shape_plan(opt, usable_cpus());
+  return automatic_beside(shape.ok() ? (*shape)->arena : guess);
+}
+
+Status EngineImpl::give_way(Bytes arena) {
+  std::lock_guard lock(change_mutex_);
+  if (requested_) return {};
+  const Bytes before = std::exchange(automatic_, std::min(automatic_, automatic_beside(arena)));
+  Status status = apply({});
+  if (!status.ok()) automatic_ = before;
+  return status;
 }
 
 Result<Bytes> EngineImpl::budget_within_rooms() const {

@@ -51,6 +51,8 @@ class EngineImpl : public Engine {
   // (nullopt: no limit), and makes it so. Must not be called inside a run.
   // On failure the former room stays. Errors: kExhausted, those of reads.
   Status set_room(ContextImpl& context, std::optional<Bytes> room);
+  // Lowers an automatic budget so that `arena` can be allocated; does nothing to one that was set.
+  Status give_way(Bytes arena);
   void enroll(ContextImpl& context);
   void leave(ContextImpl& context);
 
@@ -60,6 +62,7 @@ class EngineImpl : public Engine {
     std::optional<Bytes> room;
   };
   Status load_literals();
+  Bytes automatic_beside(Bytes arena) const;
   Status apply(const Progress& progress);  // REQUIRES: change_mutex_ is held
   Result<Bytes> budget_within_rooms() const;
 

@@ -120,6 +120,25 @@ TEST(Engine, BecomesAutomaticAndLeavesRoom) {
   EXPECT_FALSE(engine->weight_budget_is_auto());
 }
 
+TEST(Engine, GivesWayToAnArenaWhileItsBudgetIsAutomatic) {
+  PlanMaker maker(64 * 1024);  // 256 KiB a row
+  for (int i = 0; i < 64; ++i) maker.add_step({maker.add_group({1 << 20})});
+  maker.add_output();
+  const TestFile file(maker.plan);
+  auto device = fake_device({.memory_limit = mib(150)});
+  auto engine = take(file.open(device));
+  EXPECT_EQ(engine->weight_budget(), engine->streamable());
+  auto context = take(engine->make_context());
+  device->set_memory_limit(mib(80));  // another process took memory
+  const std::vector<Tensor> x = {random_tensor({64, 64 * 1024}, 1)};
+  ASSERT_TRUE(context->run(x).ok());
+  EXPECT_LT(engine->weight_budget(), engine->streamable());
+  ASSERT_TRUE(engine->set_weight_budget(Bytes{0}).ok());
+  device->set_memory_limit(mib(40));
+  auto other = take(engine->make_context());
+  EXPECT_EQ(other->run(x).status().code(), Code::kExhausted);
+}
+
 TEST(Engine, CanBeCancelledWhileItLoads) {
   const TestFile file(twelve_groups().plan);
   auto device = fake_device();
