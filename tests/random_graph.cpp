@@ -71,9 +71,10 @@ class Maker {
 
   void add_snippet() {
     Value* (Maker::*const kTokens[])() = {
-        &Maker::unary,    &Maker::binary,     &Maker::scalar_math, &Maker::linear,       &Maker::moved,
-        &Maker::sliced,   &Maker::rms_norm,   &Maker::layer_norm,  &Maker::attention,    &Maker::rotary,
-        &Maker::expanded, &Maker::activation, &Maker::cast_there,  &Maker::integer_math, &Maker::mlp};
+        &Maker::unary,      &Maker::binary,       &Maker::scalar_math, &Maker::linear,
+        &Maker::moved,      &Maker::sliced,       &Maker::rms_norm,    &Maker::layer_norm,
+        &Maker::attention,  &Maker::rotary,       &Maker::expanded,    &Maker::activation,
+        &Maker::cast_there, &Maker::integer_math, &Maker::mlp,         &Maker::parted};
     Value* (Maker::*const kImages[])() = {&Maker::conv, &Maker::residual, &Maker::gated, &Maker::joined};
     if (pick(0, 3) != 0) {
       tokens_.push_back((this->*kTokens[pick(0, static_cast<int>(std::size(kTokens)) - 1)])());
@@ -125,6 +126,12 @@ class Maker {
     Value *low = slice(x, 2, 0, at), *high = slice(x, 2, at, 8);
     return pick(0, 1) ? op("concat", {low, high}, {{"axis", int64_t{2}}})
                       : op("concat", {high, low}, {{"axis", int64_t{2}}});
+  }
+  Value* parted() {
+    Value* x = transpose(reshape(linear_of(any(tokens_), 8, 24), {batch_, 4, 3, 8}), {2, 0, 1, 3});
+    Value *a = slice(x, 0, 0, 1), *b = slice(x, 0, pick(1, 2), 3);
+    b = slice(b, 0, 0, 1);
+    return op("mul", {reshape(a, {batch_, 4, 8}), reshape(b, {batch_, 4, 8})});
   }
   Value* mean_square(Value* x) {
     return op("reduce", {op("mul", {x, x})},

@@ -52,6 +52,7 @@ class Layout {
     if (is_pointwise(*node) || node->is("concat")) return sink_many(node);
     if (node->is("reduce")) return sink_reduce(node);
     if (node->is("slice") || node->is("softmax") || node->is("batch_norm")) return sink_axis(node);
+    if (node->is("gather") && node->input(1)->rank() == 1) return sink_axis(node);
     if (node->is("pad")) return sink_pad(node);
     return false;
   }

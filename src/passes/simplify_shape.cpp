@@ -159,6 +159,48 @@ Result<bool> slice_of_concat(Graph& graph, Node* node, const Node& concat, Cut c
 
 }  // namespace
 
+namespace {
+
+// Whether nothing but slices takes `value`: then slicing what it is made of makes no work twice.
+bool only_sliced(const Value& value) {
+  if (value.is_graph_output()) return false;
+  return std::all_of(value.users().begin(), value.users().end(),
+                     [](const Node* user) { return user->is("slice"); });
+}
+
+// slice(transpose(x)) as transpose(slice(x)).
+Result<bool> slice_of_transpose(Graph& graph, Node* node, const Node& transpose, Cut cut) {
+  if (!only_sliced(*transpose.output())) return false;
+  cut.axis = transpose.attributes().integers("perm")[static_cast<size_t>(cut.axis)];
+  HR_ASSIGN(Value * part,
+            graph.add("slice", {transpose.input(0)}, cut_attributes(cut), node->output()->name(), node));
+  return replaced(replace_with(graph, node, "transpose", {part}, transpose.attributes()));
+}
+
+// slice(reshape(x)) as reshape(slice(x)), where the slice cuts a dim of x that the reshape keeps, or the
+// outermost of the parts of one: query, key and value out of one product.
+Result<bool> slice_of_reshape(Graph& graph, Node* node, const Node& reshape, Cut cut) {
+  const Value &x = *reshape.input(0), &parted = *reshape.output();
+  if (!only_sliced(parted) || cut.step != 1) return false;
+  const auto axis = static_cast<size_t>(cut.axis);
+  for (const Group& group : reshape_groups(x.shape(), parted.shape())) {
+    const size_t end = group.to_begin + group.to_count;
+    if (axis < group.to_begin || axis >= end) continue;
+    const auto dims = std::span(parted.shape());
+    const bool outermost = std::all_of(dims.begin() + static_cast<ptrdiff_t>(group.to_begin),
+                                       dims.begin() + static_cast<ptrdiff_t>(axis), is_one);
+    if (group.from_count != 1 || !outermost) return false;
+    const Dim inner = element_count(dims.subspan(axis + 1, end - axis - 1));
+    const Cut outer = {static_cast<int64_t>(group.from_begin), cut.start * inner, cut.stop * inner, 1};
+    HR_ASSIGN(Value * part,
+              graph.add("slice", {reshape.input(0)}, cut_attributes(outer), node->output()->name(), node));
+    return replaced(replace_with(graph, node, "reshape", {part}, shape_attribute(node->output()->shape())));
+  }
+  return false;
+}
+
+}  // namespace
+
 Result<bool> simplify_slice(Graph& graph, Node* node) {
   Value* x = node->input(0);
   Cut cut = cut_of(*node);
@@ -170,6 +212,9 @@ Result<bool> simplify_slice(Graph& graph, Node* node) {
     cut.start = first.start + cut.start, cut.stop = first.start + cut.stop;
     return replaced(replace_with(graph, node, "slice", {inner->input(0)}, cut_attributes(cut)));
   }
+  if (const Node* transpose = producer(x, "transpose"))
+    return slice_of_transpose(graph, node, *transpose, cut);
+  if (const Node* reshape = producer(x, "reshape")) return slice_of_reshape(graph, node, *reshape, cut);
   // A slice of what is repeated is repeated fewer times.
   const Node* expand = producer(x, "expand");
   if (!expand) return false;
