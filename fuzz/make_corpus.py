@@ -1,0 +1,55 @@
+"""Writes first inputs for the fuzz targets of texts, taken from the .pt2 fixtures.
+
+    python fuzz/make_corpus.py FIXTURES OUT
+"""
+
+import hashlib
+import json
+import pathlib
+import sys
+import zipfile
+
+CONFIGS = "data/weights/model_weights_config.json", "data/constants/model_constants_config.json"
+
+
+def strings(value, key):
+    """All texts under `key`, anywhere in the JSON value."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key and isinstance(inner, str):
+                yield inner
+            yield from strings(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner, key)
+
+
+def main():
+    fixtures, out = map(pathlib.Path, sys.argv[1:])
+
+    def write(target, data):
+        folder = out / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+
+    for path in sorted(fixtures.rglob("*.pt2")):
+        with zipfile.ZipFile(path) as archive:
+            root = archive.namelist()[0].split("/")[0]
+            texts = [archive.read(f"{root}/{name}") for name in ("models/model.json", *CONFIGS)]
+        model = json.loads(texts[0])
+        for node in model["graph_module"]["graph"]["nodes"]:
+            node["metadata"] = {}
+        write("program", b"\0".join([json.dumps(model).encode(), *texts[1:]]))
+        for text in strings(model, "expr_str"):
+            write("sympy", text.encode())
+        if model["guards_code"]:
+            write("guards", "\n".join(model["guards_code"]).encode())
+    for head in "Add Mul Pow Mod FloorDiv CleanDiv Max Min PowByNatural IntTrueDiv PythonMod".split():
+        write("sympy", f"{head}(Symbol('s0', positive=True, integer=True), Integer(2))".encode())
+    write("sympy", b"Mul(Rational(1, 2), Identity(ModularIndexing(Symbol('s0'), Integer(4), Integer(8))))")
+    write("guards", b"2 <= L['x'].size()[0] <= 64 and not L['n'] == 4\n(L['y']['a'].size()[1] // 2) % 3 == 0")
+    write("guards", b"max(1, L['z'][0].size()[2]) + 2*L['n']**2 - min(L['n'], 7) != -3")
+
+
+if __name__ == "__main__":
+    main()
