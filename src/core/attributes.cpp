@@ -15,7 +15,7 @@ namespace {
 auto position(auto& entries, std::string_view name) {
   return std::lower_bound(
       entries.begin(), entries.end(), name,
-      [](const AttributeMap::Entry& entry, std::string_view key) { return entry.first < key; });
+      [](const AttributeMap::Entry& entry, std::string_view key) { return entry.first.compare(key) < 0; });
 }
 }  // namespace
 
