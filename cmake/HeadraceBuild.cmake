@@ -42,6 +42,18 @@ function(headrace_folder folder)
   endif()
 endfunction()
 
+# headrace_flatbuffer(target schema): <schema>_generated.h for `target`'s own sources, made in the build tree.
+function(headrace_flatbuffer target schema)
+  get_filename_component(name ${schema} NAME_WE)
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/generated)
+  set(header ${folder}/${name}_generated.h)
+  add_custom_command(OUTPUT ${header}
+    COMMAND flatbuffers::flatc --cpp --cpp-std c++17 -o ${folder} ${CMAKE_CURRENT_SOURCE_DIR}/${schema}
+    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${schema} VERBATIM)
+  target_sources(${target} PRIVATE ${header})
+  target_include_directories(${target} SYSTEM PRIVATE ${folder})
+endfunction()
+
 # headrace_library(name FOLDERS folders… [LIBRARIES …]): one shared library of those folders.
 # Shared, so that plug-ins and programs never get a second copy of a table or a counter.
 function(headrace_library library)

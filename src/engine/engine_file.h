@@ -54,8 +54,8 @@ class EngineFile {
 // Writes an engine file: to a temporary name beside `path`, synced and renamed by commit(). Destroyed before
 // commit, or killed at any moment, it leaves nothing under `path` (an existing file there stays as it was).
 //
-// Order: create; append_weight for each weight of the plan, in order; commit. Weights stream through a
-// bounded buffer.
+// Order: create; append_weight (or append_part) for each weight of the plan, in order; commit. Weights stream
+// through a bounded buffer. After an error only destroying it is left.
 class EngineWriter {
  public:
   // The plan must have groups and weight offsets; checksums are filled in by commit.
@@ -68,6 +68,9 @@ class EngineWriter {
 
   // The bytes of the next weight; REQUIRES: bytes.size() == its stored size.
   Status append_weight(std::span<const std::byte> bytes);
+  // The next bytes of the next weight, for one that is never whole in memory; it ends with its last byte. An
+  // empty weight takes one empty part.
+  Status append_part(std::span<const std::byte> bytes);
   // Writes metadata, syncs, renames. Returns the size of the file.
   Result<Bytes> commit();
 

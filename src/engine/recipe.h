@@ -32,7 +32,7 @@ enum class RecipeOp : uint8_t {
       2,        // a view of its one input, made contiguous: attributes strides (ints, elements), offset (int)
   kConcat = 3,  // inputs along attribute `axis`
   kEval = 4,    // any op of the reference back end on weights alone: attribute `kernel` (text) and the op's
-              // own; absent inputs are operand -1
+                // own; absent inputs are operand -1
   kPack =
       5,  // bytes in a kernel's own layout, by the back end's Packer: attribute `layout` (text) and its own
 };

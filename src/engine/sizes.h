@@ -26,7 +26,8 @@ std::optional<int64_t> checked_elements(std::span<const int64_t> sizes);
 std::optional<Bytes> checked_bytes(DType dtype, std::span<const int64_t> sizes);
 
 // How many elements, from the first one of the storage, a strided window needs: one past its last element; 0
-// where it is empty. Nothing where a size, stride or the offset is negative, ranks differ or 64 bits are left.
+// where it is empty. Nothing where a size, stride or the offset is negative, ranks differ or 64 bits are
+// left.
 std::optional<int64_t> window_end(std::span<const int64_t> sizes, std::span<const int64_t> strides,
                                   int64_t offset);
 
