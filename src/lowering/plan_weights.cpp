@@ -76,9 +76,9 @@ Status PlanBuilder::draft_value(const ir::Value& value, Draft& draft) {
     }
     bool ready = true;
     if (const ir::Node* node = top->producer())
-      for (const ir::Value* input : node->inputs())
-        if (input && !draft.steps.contains(input)) {
-          stack.push_back(input);
+      for (auto input = node->inputs().rbegin(); input != node->inputs().rend(); ++input)
+        if (*input && !draft.steps.contains(*input)) {
+          stack.push_back(*input);
           ready = false;
         }
     if (!ready) continue;
