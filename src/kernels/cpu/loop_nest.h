@@ -32,6 +32,36 @@ struct LoopNest {
   }
 };
 
+// A walk through the runs of a nest's innermost `dims` dims, from run `index` on: where the first N tensors
+// are.
+template <size_t N>
+class NestWalk {
+ public:
+  NestWalk(const LoopNest& nest, int64_t index, size_t dims) : nest_(nest), index_(index), dims_(dims) {
+    seek();
+  }
+  int64_t operator[](size_t t) const { return at_[t]; }
+  void next() {
+    ++index_;
+    if (--left_ <= 0) return seek();
+    for (size_t t = 0; t < N; ++t) at_[t] += nest_.strides[t][nest_.rank() - dims_ - 1];
+  }
+
+ private:
+  void seek() {
+    for (size_t t = 0; t < N; ++t) at_[t] = nest_.offset(t, index_, dims_);
+    left_ = 0;
+    if (nest_.rank() <= dims_) return;
+    const int64_t size = nest_.sizes[nest_.rank() - dims_ - 1];
+    left_ = size - index_ % size;
+  }
+  const LoopNest& nest_;
+  int64_t index_;
+  size_t dims_;
+  int64_t at_[N] = {};
+  int64_t left_ = 0;  // runs before the next dim out turns
+};
+
 // Each of `strides` has the rank of `shape`.
 LoopNest make_nest(const Sizes& shape, std::span<const Sizes> strides);
 

@@ -52,9 +52,10 @@ class NormKernel : public StepKernel {
     if (x_.elements() == 0) return {};
     parallel_ranges(threads_, outer_.outer(0), [&](int thread, int64_t begin, int64_t end) {
       T* buffer = reinterpret_cast<T*>(memory + thread * row_bytes_);
-      for (int64_t row = begin; row < end; ++row) {
-        std::byte* to = y_.at(at) + outer_.offset(0, row, 0) * dtype_size(y_.dtype);
-        const T* x = read_.read(x_.at(at) + outer_.offset(1, row, 0) * dtype_size(x_.dtype), buffer);
+      NestWalk<2> walk(outer_, begin, 0);
+      for (int64_t row = begin; row < end; ++row, walk.next()) {
+        std::byte* to = y_.at(at) + walk[0] * dtype_size(y_.dtype);
+        const T* x = read_.read(x_.at(at) + walk[1] * dtype_size(x_.dtype), buffer);
         T* y = write_.target(to, buffer);
         compute(row, x, y, scale, bias);
         write_.write(y, to);

@@ -36,9 +36,10 @@ class RotaryKernel : public StepKernel {
       const auto buffer = [&](size_t t) {
         return reinterpret_cast<T*>(memory + row_bytes_ * static_cast<int64_t>(t));
       };
-      for (int64_t row = begin; row < end; ++row) {
+      NestWalk<kTensors> walk(outer_, begin, 0);
+      for (int64_t row = begin; row < end; ++row, walk.next()) {
         const auto place = [&](size_t t) {
-          return tensors_[t].at(at) + outer_.offset(t, row, 0) * dtype_size(tensors_[t].dtype);
+          return tensors_[t].at(at) + walk[t] * dtype_size(tensors_[t].dtype);
         };
         const T* operands[kTensors] = {};
         for (size_t t = 1; t < kTensors; ++t) operands[t] = rows_[t].read(place(t), buffer(t));

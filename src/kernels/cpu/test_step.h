@@ -150,21 +150,32 @@ class TestStep {
     return fill(i, [&](const Sizes&) { return uniform(random); });
   }
 
-  Status run(int threads = 1) {
+  // The kernel that the step's row makes, and where it will run.
+  struct Ready {
+    std::unique_ptr<StepKernel> kernel;
+    std::unique_ptr<std::byte, decltype(&std::free)> workspace = {nullptr, &std::free};
+    std::vector<std::byte*> buffers;
+    Addresses at;
+  };
+  Result<Ready> prepare(int threads) {
     shapes_.threads = threads;
     shapes_.step = &step_;
     shapes_.plan = &plan;
     const KernelRow* found = nullptr;
     for (const KernelRow& row : rows_) found = row.name == step_.kernel ? &row : found;
     if (found == nullptr) return internal_error("there is no kernel '{}'", step_.kernel);
-    HR_ASSIGN(const std::unique_ptr<StepKernel> kernel, found->make(shapes_));
-    // Exact, so that a sanitizer sees what goes beyond it.
-    const auto workspace_bytes = static_cast<size_t>(kernel->workspace().count);
-    const std::unique_ptr<std::byte, decltype(&std::free)> workspace(
-        static_cast<std::byte*>(std::aligned_alloc(64, (workspace_bytes + 127) / 64 * 64)), &std::free);
-    std::vector<std::byte*> at;
-    for (TestBuffer& buffer : buffers) at.push_back(buffer.bytes.data());
-    return kernel->run({.buffers = at, .rows = rows, .workspace = workspace.get()});
+    Ready ready;
+    HR_ASSIGN(ready.kernel, found->make(shapes_));
+    // Whole lines only, so that a sanitizer sees what goes beyond it.
+    const auto bytes = static_cast<size_t>(ready.kernel->workspace().count);
+    ready.workspace.reset(static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 127) / 64 * 64)));
+    for (TestBuffer& buffer : buffers) ready.buffers.push_back(buffer.bytes.data());
+    ready.at = {.buffers = ready.buffers, .rows = rows, .workspace = ready.workspace.get()};
+    return ready;
+  }
+  Status run(int threads = 1) {
+    HR_ASSIGN(const Ready ready, prepare(threads));
+    return ready.kernel->run(ready.at);
   }
 
   double in(size_t i, const Sizes& at) { return element(*shapes_.inputs[i], at); }
