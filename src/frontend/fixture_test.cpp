@@ -213,11 +213,12 @@ TEST_P(Fixtures, PickledAndComplexWeightsAreRefusedByName) {
   EXPECT_THAT(complex.message(), HasSubstr("tensor 'turn' has dtype c64"));
 }
 
-INSTANTIATE_TEST_SUITE_P(PyTorch, Fixtures, testing::Values("2.11.0", "2.15.0"), [](const auto& info) {
-  std::string name = info.param;
-  for (char& c : name) c = c == '.' ? '_' : c;
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(PyTorch, Fixtures, testing::Values("2.11.0", "2.12.1", "2.13.0", "2.14.1", "2.15.0"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           for (char& c : name) c = c == '.' ? '_' : c;
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace headrace::frontend
