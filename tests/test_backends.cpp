@@ -1,6 +1,8 @@
 #include "test_backends.h"
 
+#include "core/error.h"
 #include "kernels/reference/reference_kernels.h"
+#include "lowering/plan_builder.h"
 #include "lowering/reference/reference_lowering.h"
 #ifdef HEADRACE_TEST_CPU
 #include "kernels/cpu/cpu_kernels.h"
@@ -9,8 +11,64 @@
 
 namespace headrace::test {
 
+namespace {
+
+// The reference back end's kernels, with every value that can be one a view or a window of another: what the
+// plan builder offers to lowerings.
+class ViewLowering : public Lowering {
+ public:
+  std::string_view name() const override { return "reference"; }
+  Support supports(const ir::Node&) const override { return {}; }
+  ir::Preferences preferences() const override { return {}; }
+  std::string fingerprint() const override { return "reference 1"; }
+
+  Result<Plan> lower(const ir::Graph& graph) const override {
+    PlanBuilder builder(graph, "reference", fingerprint());
+    builder.write_outputs_through_reshapes();
+    for (auto node = graph.nodes().rbegin(); node != graph.nodes().rend(); ++node)
+      if ((*node)->is("concat") && !builder.is_build_time(**node)) HR_TRY(place_pieces(builder, **node));
+    for (const auto& node : graph.nodes()) {
+      if (builder.is_build_time(*node)) continue;
+      HR_ASSIGN(const bool placed, place(builder, *node));
+      if (!placed) HR_TRY(builder.add_step(*node).status());
+    }
+    return builder.finish();
+  }
+
+ private:
+  static bool is_view(const ir::Node& node) {
+    return node.is("reshape") || node.is("transpose") || node.is("slice") || node.is("expand");
+  }
+
+  static Status place_pieces(PlanBuilder& builder, const ir::Node& concat) {
+    HR_ASSIGN(const std::vector<TensorIndex> windows, builder.concat_windows(concat));
+    for (size_t i = 0; i < windows.size(); ++i) {
+      const ir::Value* piece = concat.input(i);
+      if (piece->kind() == ir::ValueKind::kResult && !builder.is_build_time(*piece) &&
+          !builder.has_tensor(piece) && !piece->is_graph_output() && !is_view(*piece->producer()))
+        builder.place(piece, windows[i]);
+    }
+    return {};
+  }
+
+  static Result<bool> place(PlanBuilder& builder, const ir::Node& node) {
+    if (is_view(node)) return builder.place_view(node);
+    if (!node.is("concat")) return false;
+    HR_ASSIGN(const std::vector<TensorIndex> windows, builder.concat_windows(node));
+    for (size_t i = 0; i < windows.size(); ++i) {
+      HR_ASSIGN(const TensorIndex piece, builder.tensor(node.input(i)));
+      const PlanTensor &from = builder.at(piece), &to = builder.at(windows[i]);
+      if (from == to) continue;
+      builder.add_step("reshape", node, {piece}, {windows[i]});
+    }
+    return true;
+  }
+};
+
+}  // namespace
+
 std::vector<std::string> test_backend_names() {
-  std::vector<std::string> names = {"reference"};
+  std::vector<std::string> names = {"reference", "reference_views"};
 #ifdef HEADRACE_TEST_CPU
   names.push_back("cpu");
 #endif
@@ -21,6 +79,8 @@ TestBackend make_test_backend(const std::string& name) {
 #ifdef HEADRACE_TEST_CPU
   if (name == "cpu") return {name, cpu::make_lowering(), cpu::make_kernels(), cpu::make_packer(), {}, {}};
 #endif
+  if (name == "reference_views")
+    return {name, std::make_unique<ViewLowering>(), reference::make_kernels(), nullptr, {}, {}};
   return {name, reference::make_lowering(), reference::make_kernels(), nullptr, {}, {}};
 }
 

@@ -95,6 +95,7 @@ Result<PreparedTensor> evaluate_tensor(const Plan& plan, const PlanTensor& tenso
   HR_ASSIGN(const int64_t size, plan.buffers[static_cast<size_t>(tensor.buffer)].size.evaluate(dims));
   int64_t count = 1, last = offset;  // the highest element touched
   bool sane = offset >= 0;
+  constexpr int64_t kMostElements = int64_t{1} << 48;  // strides of 0 let few bytes stand for any number
   for (size_t i = 0; i < view.shape.size() && sane; ++i) {
     int64_t reach = 0;
     sane = view.shape[i] >= 0 && view.strides[i] >= 0 &&
@@ -102,7 +103,7 @@ Result<PreparedTensor> evaluate_tensor(const Plan& plan, const PlanTensor& tenso
            !__builtin_mul_overflow(std::max<int64_t>(view.shape[i] - 1, 0), view.strides[i], &reach) &&
            !__builtin_add_overflow(last, reach, &last);
   }
-  if (!sane || (count > 0 && last >= size / dtype_size(view.dtype)))
+  if (!sane || count > kMostElements || (count > 0 && last >= size / dtype_size(view.dtype)))
     return corrupt("tensor {} at {} leaves its buffer of {} bytes",
                    to_text(std::span<const int64_t>(view.shape)), offset, size);
   const int64_t bytes = count > 0 ? offset * dtype_size(view.dtype) : 0;
