@@ -1,5 +1,6 @@
 // Every op on every back end, against PyTorch. The cases are declared in tests/op_cases.
 #include <algorithm>
+#include <ostream>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -27,6 +28,10 @@ struct Parameter {
   std::string backend;
   const OpCase* test;
 };
+
+void PrintTo(const Parameter& parameter, std::ostream* out) {
+  *out << parameter.test->id << " on " << parameter.backend;
+}
 
 std::vector<Parameter> parameters() {
   std::vector<Parameter> all;
