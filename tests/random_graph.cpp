@@ -71,10 +71,10 @@ class Maker {
 
   void add_snippet() {
     Value* (Maker::*const kTokens[])() = {
-        &Maker::unary,      &Maker::binary,       &Maker::scalar_math, &Maker::linear,
-        &Maker::moved,      &Maker::sliced,       &Maker::rms_norm,    &Maker::layer_norm,
-        &Maker::attention,  &Maker::rotary,       &Maker::expanded,    &Maker::activation,
-        &Maker::cast_there, &Maker::integer_math, &Maker::mlp,         &Maker::parted};
+        &Maker::unary,    &Maker::binary,      &Maker::scalar_math, &Maker::linear,       &Maker::moved,
+        &Maker::sliced,   &Maker::rms_norm,    &Maker::layer_norm,  &Maker::attention,    &Maker::rotary,
+        &Maker::expanded, &Maker::activation,  &Maker::cast_there,  &Maker::integer_math, &Maker::mlp,
+        &Maker::parted,   &Maker::length_first};
     Value* (Maker::*const kImages[])() = {&Maker::conv, &Maker::residual, &Maker::gated, &Maker::joined};
     if (pick(0, 3) != 0) {
       tokens_.push_back((this->*kTokens[pick(0, static_cast<int>(std::size(kTokens)) - 1)])());
@@ -132,6 +132,12 @@ class Maker {
     Value *a = slice(x, 0, 0, 1), *b = slice(x, 0, pick(1, 2), 3);
     b = slice(b, 0, 0, 1);
     return op("mul", {reshape(a, {batch_, 4, 8}), reshape(b, {batch_, 4, 8})});
+  }
+  Value* length_first() {
+    Value* x = linear_of(transpose(any(tokens_), {1, 0, 2}), 8, 8);
+    x = transpose(reshape(x, {4, batch_ * 2, 4}), {1, 0, 2});
+    x = reshape(transpose(reshape(x, {batch_, 2, 4, 4}), {2, 0, 1, 3}), {batch_ * 4, 8});
+    return transpose(reshape(linear_of(x, 8, 8), {4, batch_, 8}), {1, 0, 2});
   }
   Value* mean_square(Value* x) {
     return op("reduce", {op("mul", {x, x})},

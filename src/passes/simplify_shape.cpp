@@ -64,13 +64,49 @@ std::optional<std::vector<int64_t>> perm_before_reshape(const Shape& from, const
 
 }  // namespace
 
+namespace {
+
+// reshape(transpose(y)) as transpose(reshape(y)), where the reshape parts dims and joins none: heads are
+// parted first and moved then, so that the transpose meets the next.
+Result<bool> part_before_transpose(Graph& graph, Node* node, const Node& transpose) {
+  const Shape &moved = transpose.output()->shape(), &parted = node->output()->shape();
+  if (!only_use(transpose.output())) return false;
+  const std::vector<Group> groups = reshape_groups(moved, parted);
+  bool parts = false;
+  for (const Group& group : groups) {
+    const auto dims = std::span(parted).subspan(group.to_begin, group.to_count);
+    parts |= std::count_if(dims.begin(), dims.end(), [](const Dim& dim) { return !is_one(dim); }) > 1;
+    if (group.from_count != 1) return false;
+  }
+  if (!parts) return false;
+  const std::vector<int64_t> perm = transpose.attributes().integers("perm");
+  Shape shape;                                 // of the reshape of y
+  std::vector<int64_t> begin(perm.size(), 0);  // by dim of y: where its parts begin in `shape`
+  for (size_t dim = 0; dim < perm.size(); ++dim) {
+    const auto at =
+        static_cast<size_t>(std::find(perm.begin(), perm.end(), static_cast<int64_t>(dim)) - perm.begin());
+    begin[dim] = static_cast<int64_t>(shape.size());
+    for (size_t k = 0; k < groups[at].to_count; ++k) shape.push_back(parted[groups[at].to_begin + k]);
+  }
+  std::vector<int64_t> new_perm;
+  for (size_t i = 0; i < perm.size(); ++i)
+    for (size_t k = 0; k < groups[i].to_count; ++k)
+      new_perm.push_back(begin[static_cast<size_t>(perm[i])] + static_cast<int64_t>(k));
+  HR_ASSIGN(Value * first,
+            graph.add("reshape", {transpose.input(0)}, shape_attribute(shape), node->output()->name(), node));
+  return replaced(replace_with(graph, node, "transpose", {first}, perm_attribute(new_perm)));
+}
+
+}  // namespace
+
 Result<bool> simplify_reshape(Graph& graph, Node* node) {
   Value* x = node->input(0);
   if (x->shape() == node->output()->shape()) return replace(graph, node, x), true;
   if (const Node* inner = producer(x, "reshape")) {
     return replaced(replace_with(graph, node, "reshape", {inner->input(0)}, node->attributes()));
   }
-  return false;
+  const Node* transpose = producer(x, "transpose");
+  return transpose ? part_before_transpose(graph, node, *transpose) : false;
 }
 
 Result<bool> simplify_transpose(Graph& graph, Node* node) {
