@@ -76,7 +76,7 @@ bool same_leading(const Value& a, const Value& b, size_t trailing) {
 Result<Value*> turned(Graph& graph, Node* position, Value* value) {
   Node* turn = producer(value, "transpose");
   if (turn && swaps_last_two(turn->attributes().integers("perm"))) return turn->input(0);
-  return graph.add("transpose", {value}, perm_attribute(swap_last_two(value->rank())), value->name(),
+  return graph.add("transpose", {value}, perm_attribute(swap_last_two(value->rank())), stem(value->name()),
                    position);
 }
 

@@ -73,8 +73,8 @@ class Layout {
     if (is_constant(value)) return turned_constant(value, value->rank(), position);
     Value*& cached = turned_[value];
     if (cached && graph_.precedes(cached->producer(), position)) return cached;
-    HR_ASSIGN(cached, graph_.add("transpose", {value}, perm_attribute(to_last(value->rank())), value->name(),
-                                 position));
+    HR_ASSIGN(cached, graph_.add("transpose", {value}, perm_attribute(to_last(value->rank())),
+                                 stem(value->name()), position));
     return cached;
   }
 

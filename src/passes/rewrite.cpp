@@ -272,6 +272,16 @@ Result<Value*> replace_with(Graph& graph, Node* node, std::string_view op, std::
   return by;
 }
 
+std::string stem(const std::string& name) {
+  size_t end = name.size();
+  while (true) {
+    const size_t digits = name.find_last_not_of("0123456789", end - 1);
+    if (digits == std::string::npos || digits == 0 || digits + 1 == end || name[digits] != '.') break;
+    end = digits;
+  }
+  return name.substr(0, end);
+}
+
 void hoist(Graph& graph, Value* value, Node* position) {
   Node* node = value ? value->producer() : nullptr;
   if (!node || !graph.precedes(position, node)) return;

@@ -77,6 +77,8 @@ inline Result<bool> replaced(const Result<Value*>& by) {
   if (!by.ok()) return by.status();
   return true;
 }
+// `name` without the suffixes that tell values of one name apart ("q.1.2" -> "q"): for values in between.
+std::string stem(const std::string& name);
 void merge_sources(Node* into, const Node& from);
 // Moves the producers that `value` needs before `position`. REQUIRES: is_constant(value).
 void hoist(Graph& graph, Value* value, Node* position);

@@ -27,7 +27,7 @@ Result<Value*> with_rows(Graph& graph, const Node& product, Value* rows, Node* p
   std::vector<Value*> inputs = product.inputs();
   inputs[0] = rows;
   HR_ASSIGN(Value * moved,
-            graph.add("matmul", inputs, product.attributes(), product.output()->name(), position));
+            graph.add("matmul", inputs, product.attributes(), stem(product.output()->name()), position));
   merge_sources(moved->producer(), product);
   return moved;
 }
@@ -74,7 +74,7 @@ Result<bool> hoist_reshape(Graph& graph, Node* node) {
   if (shape.size() < 2 || !(shape.back() == product->output()->shape().back())) return false;
   shape.back() = columns;
   HR_ASSIGN(Value * rows, graph.add("reshape", {product->input(0)}, shape_attribute(shape),
-                                    product->input(0)->name(), node));
+                                    stem(product->input(0)->name()), node));
   std::vector<Value*> inputs = product->inputs();
   inputs[0] = rows;
   return replaced(replace_with(graph, node, "matmul", inputs, product->attributes()));
@@ -88,8 +88,8 @@ Result<bool> hoist_transpose(Graph& graph, Node* node) {
   if (!product || !works_by_row(*product) || !only_use(product->output()) || !keeps_last(perm)) return false;
   const Node* reshape = producer(product->input(0), "reshape");
   if (!reshape || !only_use(reshape->output()) || !producer(reshape->input(0), "transpose")) return false;
-  HR_ASSIGN(Value * rows,
-            graph.add("transpose", {product->input(0)}, node->attributes(), product->input(0)->name(), node));
+  HR_ASSIGN(Value * rows, graph.add("transpose", {product->input(0)}, node->attributes(),
+                                    stem(product->input(0)->name()), node));
   std::vector<Value*> inputs = product->inputs();
   inputs[0] = rows;
   return replaced(replace_with(graph, node, "matmul", inputs, product->attributes()));

@@ -69,17 +69,25 @@ namespace {
 // reshape(transpose(y)) as transpose(reshape(y)), where the reshape parts dims and joins none: heads are
 // parted first and moved then, so that the transpose meets the next.
 Result<bool> part_before_transpose(Graph& graph, Node* node, const Node& transpose) {
-  const Shape &moved = transpose.output()->shape(), &parted = node->output()->shape();
   if (!only_use(transpose.output())) return false;
+  // Dims of size 1 are left out: where they stand does not matter.
+  const Shape &y = transpose.input(0)->shape(), &parted = node->output()->shape();
+  std::vector<int64_t> perm;
+  Shape moved;
+  for (const int64_t from : transpose.attributes().integers("perm")) {
+    if (is_one(y[static_cast<size_t>(from)])) continue;
+    moved.push_back(y[static_cast<size_t>(from)]);
+    perm.push_back(from - std::count_if(y.begin(), y.begin() + from, is_one));
+  }
   const std::vector<Group> groups = reshape_groups(moved, parted);
   bool parts = false;
+  if (groups.size() != moved.size()) return false;
   for (const Group& group : groups) {
     const auto dims = std::span(parted).subspan(group.to_begin, group.to_count);
     parts |= std::count_if(dims.begin(), dims.end(), [](const Dim& dim) { return !is_one(dim); }) > 1;
     if (group.from_count != 1) return false;
   }
   if (!parts) return false;
-  const std::vector<int64_t> perm = transpose.attributes().integers("perm");
   Shape shape;                                 // of the reshape of y
   std::vector<int64_t> begin(perm.size(), 0);  // by dim of y: where its parts begin in `shape`
   for (size_t dim = 0; dim < perm.size(); ++dim) {
@@ -92,8 +100,8 @@ Result<bool> part_before_transpose(Graph& graph, Node* node, const Node& transpo
   for (size_t i = 0; i < perm.size(); ++i)
     for (size_t k = 0; k < groups[i].to_count; ++k)
       new_perm.push_back(begin[static_cast<size_t>(perm[i])] + static_cast<int64_t>(k));
-  HR_ASSIGN(Value * first,
-            graph.add("reshape", {transpose.input(0)}, shape_attribute(shape), node->output()->name(), node));
+  HR_ASSIGN(Value * first, graph.add("reshape", {transpose.input(0)}, shape_attribute(shape),
+                                     stem(node->output()->name()), node));
   return replaced(replace_with(graph, node, "transpose", {first}, perm_attribute(new_perm)));
 }
 
@@ -133,7 +141,7 @@ Result<bool> simplify_transpose(Graph& graph, Node* node) {
   const auto before = perm_before_reshape(y->shape(), x->shape(), perm);
   if (!before) return false;
   HR_ASSIGN(Value * moved_y,
-            graph.add("transpose", {y}, perm_attribute(*before), node->output()->name(), node));
+            graph.add("transpose", {y}, perm_attribute(*before), stem(node->output()->name()), node));
   return replaced(replace_with(graph, node, "reshape", {moved_y}, shape_attribute(node->output()->shape())));
 }
 
@@ -208,8 +216,8 @@ bool only_sliced(const Value& value) {
 Result<bool> slice_of_transpose(Graph& graph, Node* node, const Node& transpose, Cut cut) {
   if (!only_sliced(*transpose.output())) return false;
   cut.axis = transpose.attributes().integers("perm")[static_cast<size_t>(cut.axis)];
-  HR_ASSIGN(Value * part,
-            graph.add("slice", {transpose.input(0)}, cut_attributes(cut), node->output()->name(), node));
+  HR_ASSIGN(Value * part, graph.add("slice", {transpose.input(0)}, cut_attributes(cut),
+                                    stem(node->output()->name()), node));
   return replaced(replace_with(graph, node, "transpose", {part}, transpose.attributes()));
 }
 
@@ -228,8 +236,8 @@ Result<bool> slice_of_reshape(Graph& graph, Node* node, const Node& reshape, Cut
     if (group.from_count != 1 || !outermost) return false;
     const Dim inner = element_count(dims.subspan(axis + 1, end - axis - 1));
     const Cut outer = {static_cast<int64_t>(group.from_begin), cut.start * inner, cut.stop * inner, 1};
-    HR_ASSIGN(Value * part,
-              graph.add("slice", {reshape.input(0)}, cut_attributes(outer), node->output()->name(), node));
+    HR_ASSIGN(Value * part, graph.add("slice", {reshape.input(0)}, cut_attributes(outer),
+                                      stem(node->output()->name()), node));
     return replaced(replace_with(graph, node, "reshape", {part}, shape_attribute(node->output()->shape())));
   }
   return false;
@@ -278,7 +286,8 @@ Result<Joined> join_slices(Graph& graph, Node* node, int64_t axis) {
     const bool usable = cut && cut->axis == axis && cut->step == 1;
     if (usable && last && of == slice->input(0) && last->stop == cut->start) {
       last->stop = cut->stop;
-      HR_ASSIGN(joined.parts.back(), graph.add("slice", {of}, cut_attributes(*last), part->name(), node));
+      HR_ASSIGN(joined.parts.back(),
+                graph.add("slice", {of}, cut_attributes(*last), stem(part->name()), node));
       joined.changed = true;
       continue;
     }
