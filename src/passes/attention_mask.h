@@ -16,7 +16,7 @@ struct Mask {
 // Whether a bool mask of shape [.., S, T] is true exactly where j <= i.
 bool is_causal(const Value* mask);
 
-// The same mask in fewer words, the causal part split off: and(causal, rest), where(causal, 0, lowest),
+// The same mask in fewer words, the causal part split off: and(causal, rest), where(causal, 0, low),
 // expand(mask), all true, all 0. `causal`: what the attention has already. nullopt where nothing changes.
 std::optional<Mask> shorter_mask(Mask mask);
 
