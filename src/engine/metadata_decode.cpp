@@ -61,8 +61,12 @@ class Decoder {
   }
   template <class T>
   std::vector<T> numbers(const flatbuffers::Vector<T>* values) {
-    const bool some = values && take(values->size() * sizeof(T));
-    return some ? std::vector<T>(values->begin(), values->end()) : std::vector<T>();
+    std::vector<T> list;
+    if (!values || values->size() == 0 || !take(values->size() * sizeof(T))) return list;
+    list.resize(values->size());
+    // Copied as bytes: the verifier lets vectors lie at any multiple of 4.
+    std::memcpy(list.data(), values->Data(), list.size() * sizeof(T));
+    return list;
   }
 
   template <class V, class In, class Out>
@@ -70,6 +74,8 @@ class Decoder {
     if (!in) return {};
     if (!take(in->size() * sizeof(Out)))
       return corrupt("metadata: it unfolds to far more than its {} bytes", size_);
+    if (in->size() > 0 && reinterpret_cast<uintptr_t>(in->Data()) % alignof(In) != 0)
+      return corrupt("metadata: a list is not aligned");
     out.resize(in->size());
     for (flatbuffers::uoffset_t i = 0; i < in->size(); ++i) HR_TRY((this->*decode)(*in->Get(i), out[i]));
     return {};
