@@ -90,6 +90,6 @@ struct Printer {
 
 }  // namespace
 
-std::string to_text(const Attribute& attribute) { return std::visit(Printer{}, attribute); }
+std::string attribute_text(const Attribute& attribute) { return std::visit(Printer{}, attribute); }
 
 }  // namespace headrace

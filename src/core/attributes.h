@@ -55,6 +55,6 @@ class AttributeMap {
 
 // "true", "3", "0.5" (shortest text that reads back; inf, -inf, nan), "\"gelu\"", "f32", "dim(s0 + 1)", "[1,
 // 2]", "floats[0.5, 1]", "dims[s0, 4]"; the printer of the IR uses it, and its parser reads it back exactly.
-std::string to_text(const Attribute& attribute);
+std::string attribute_text(const Attribute& attribute);
 
 }  // namespace headrace
