@@ -36,6 +36,9 @@ std::optional<int64_t> checked_pow(int64_t base, int64_t exponent) {
   return result;
 }
 
+// Products of sums are multiplied out up to here. Real sizes stay far below; hostile text must not grow without bound.
+constexpr size_t kMaxExpandedTerms = 32;
+
 // A term of a sum: coefficient times a product without constant factor.
 struct Term {
   int64_t coefficient;
@@ -200,10 +203,12 @@ Dim operator*(const Dim& a, const Dim& b) {
     if (x->is_constant() && x->constant_ == 0) return 0;
     if (x->is_constant() && x->constant_ == 1) return *y;
   }
-  if (a.kind() == Dim::Kind::kAdd || b.kind() == Dim::Kind::kAdd) {
+  const std::vector<Dim> left = terms_of(a), right = terms_of(b);
+  const size_t product_terms = left.size() * right.size();
+  if (product_terms > 1 && product_terms <= kMaxExpandedTerms) {
     Dim sum(0);
-    for (const Dim& x : terms_of(a)) {
-      for (const Dim& y : terms_of(b)) sum = sum + x * y;
+    for (const Dim& x : left) {
+      for (const Dim& y : right) sum = sum + x * y;
     }
     return sum;
   }
