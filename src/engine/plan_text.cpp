@@ -129,7 +129,7 @@ class PlanPrinter {
     if (attributes.empty()) return "";
     std::string text;
     for (const auto& [name, value] : attributes.entries()) {
-      std::string shown = to_text(value);
+      std::string shown = attribute_text(value);
       constexpr size_t kLongest = 200;  // a literal in a recipe may be 64 KiB
       if (shown.size() > kLongest) shown = shown.substr(0, kLongest) + "…";
       text += (text.empty() ? "" : ", ") + name + "=" + shown;
