@@ -13,6 +13,7 @@ struct TypedName {
   std::string name;
   Type type;
   bool weight = false;
+  bool typed = false;  // a node's result need not say its type
 };
 
 class Parser {
@@ -57,12 +58,19 @@ class Parser {
   }
 
   Result<TypedName> typed_name() {
+    HR_ASSIGN(TypedName named, result_name());
+    return named.typed ? Result<TypedName>(std::move(named)) : in_.expect(":");
+  }
+
+  Result<TypedName> result_name() {
     TypedName named;
     HR_ASSIGN(const std::string text, in_.reference());
     named.weight = text[0] == '@';
     named.name = text.substr(1);
-    HR_TRY(in_.expect(":"));
-    HR_ASSIGN(named.type, type());
+    named.typed = in_.take(":");
+    if (named.typed) {
+      HR_ASSIGN(named.type, type());
+    }
     return named;
   }
 
@@ -135,16 +143,21 @@ class Parser {
     return in_.error("expected a comparison");
   }
 
+  Status has_type(const TypedName& named) {
+    return named.typed ? Status() : in_.error(fmt::format("'{}' needs a type", named.name));
+  }
+
   Status statement() {
     std::vector<TypedName> results;
     do {
-      HR_ASSIGN(TypedName named, typed_name());
+      HR_ASSIGN(TypedName named, result_name());
       results.push_back(std::move(named));
     } while (in_.take(","));
     HR_TRY(in_.expect("="));
     if (results.size() == 1 && results[0].weight) return weight(results[0]);
     if (results.size() == 1 && in_.take_word("literal")) return literal(results[0]);
     if (results.size() == 1 && in_.take_word("state")) {
+      HR_TRY(has_type(results[0]));
       return defined_once(graph_.add_state(results[0].name, results[0].type), results[0].name);
     }
     return node(results);
@@ -156,6 +169,7 @@ class Parser {
   }
 
   Status weight(TypedName& named) {
+    HR_TRY(has_type(named));
     WeightSource source;
     if (!in_.take_word("weight")) return in_.error("expected weight(…)");
     HR_TRY(in_.expect("("));
@@ -176,6 +190,7 @@ class Parser {
   }
 
   Status literal(TypedName& named) {
+    HR_TRY(has_type(named));
     HR_TRY(in_.expect("("));
     std::vector<std::byte> bytes;
     if (in_.take_word("hex")) {
@@ -233,7 +248,7 @@ class Parser {
           fmt::format("{} gives {} results, not {}", node.op()->name, node.outputs().size(), results.size()));
     }
     for (size_t i = 0; i < results.size(); ++i) {
-      if (!(results[i].type == node.output(i)->type())) {
+      if (results[i].typed && !(results[i].type == node.output(i)->type())) {
         return in_.error(fmt::format("'{}' is {}, not {}", results[i].name, to_text(node.output(i)->type()),
                                      to_text(results[i].type)));
       }
