@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "engine/engine_format.h"
 
 namespace headrace::test {
 
@@ -133,9 +134,23 @@ Result<DimBindings> bind_symbols(const Plan& plan, std::span<const HostTensor> i
   return dims;
 }
 
+namespace {
+
+// An engine file must give back what was written. As bytes: a NaN among the attributes equals nothing.
+Status check_round_trip(const Plan& plan) {
+  HR_ASSIGN(const std::vector<std::byte> written, encode_metadata(plan));
+  HR_ASSIGN(const Metadata read, decode_metadata(written));
+  HR_ASSIGN(const std::vector<std::byte> again, encode_metadata(read.plan));
+  if (again != written) return internal_error("the plan changes on its way through an engine file");
+  return {};
+}
+
+}  // namespace
+
 Result<PlanRunner> PlanRunner::create(Plan plan, Kernels& kernels, const Packer* packer,
                                       const Evaluator& evaluator, const WeightSourceReader& reader) {
   HR_TRY(verify(plan).with_context("the plan"));
+  HR_TRY(check_round_trip(plan));
   PlanRunner runner;
   for (const Weight& weight : plan.weights) {
     std::vector<std::byte>& bytes = runner.weights_.emplace_back();
