@@ -1,0 +1,169 @@
+// Headrace: compiles PyTorch exports into engines, and runs them inside the memory you give them.
+//
+//   headrace::Engine engine = headrace::compile("model.pt2", "model.engine").value();  // or
+//   Engine::open("model.engine") headrace::Context context = engine.context({.memory_limit =
+//   headrace::gib(2)}).value(); auto outputs = context.run({{"input_ids", ids}}).value();
+//
+// Every call that can fail gives a Result or a Status; `.value()` throws headrace::Error for those who like
+// it so. Engine and Context are handles: copies refer to the same thing.
+#pragma once
+
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <headrace/bytes.h>
+#include <headrace/dtype.h>
+#include <headrace/progress.h>
+#include <headrace/status.h>
+#include <headrace/tensor.h>
+
+namespace headrace {
+
+namespace runtime {
+class Engine;
+class Context;
+}  // namespace runtime
+
+std::string version();  // "0.1.0"
+
+// The range of a dynamic size. Names are the symbols that `headrace inspect` shows.
+struct ProfileRange {
+  std::string name;
+  int64_t min = 1, opt = 1, max = 1;
+};
+
+struct CompileOptions {
+  std::string device = "cpu";  // "cpu", "reference"
+  std::string precision =
+      "as-is";  // of floats: "as-is", "fp32", "bf16"; inputs and outputs keep their dtypes
+  std::vector<ProfileRange> profile;    // narrows the ranges that the export gives
+  std::vector<std::string> passes_off;  // names of graph passes to leave out
+  Progress progress;
+  std::filesystem::path trace;  // where set: a Chrome trace of the build is written there
+  bool verify_passes = false;   // check the graph after every pass
+};
+
+// What a compile did, in numbers.
+struct CompileReport {
+  int64_t nodes = 0;  // of the export
+  int64_t steps = 0;  // of the plan
+  Bytes file, weights, streamable;
+  Bytes peak_growth;  // of the process's anonymous memory, sampled
+  int64_t ns = 0;
+  std::vector<std::pair<std::string, int64_t>> phases;  // name, nanoseconds
+};
+
+struct OpenOptions {
+  std::optional<Bytes> weight_budget;  // absent: auto, from the memory that is available
+  Progress progress;
+};
+
+struct ContextOptions {
+  int threads = 0;                    // 0: as many as the affinity mask and the cgroup allow
+  std::optional<Bytes> memory_limit;  // for everything that the engine and this context hold
+  int prepared_shapes = 16;           // sets of shapes kept ready
+};
+
+// One input or output of an engine.
+struct PortInfo {
+  std::string name;
+  bool is_tensor = true;  // false: a number, a constant or None
+  DType dtype = DType::kF32;
+  std::vector<std::string> shape;  // "1", "s0", "2 * s0 + 1"
+};
+
+// Memory held and moved, from the allocator.
+struct MemoryReport {
+  Bytes streamable, weight_budget, resident, always_resident, scratch, arena, workspace, states;
+  Bytes device_used, device_peak, streamed_last_run;
+  int64_t last_run_ns = 0, last_read_ns = 0, last_wait_ns = 0;
+};
+
+// A tensor with the name of the input that it is for.
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+// One execution state of an engine. Threads: one run at a time; several contexts of one engine may run at
+// once.
+class Context {
+ public:
+  // Inputs in the order of the export's call, or by name. Errors: kInvalidArgument names the input, asked and
+  // found.
+  Result<std::vector<Tensor>> run(std::span<const Tensor> inputs);
+  Result<std::vector<Tensor>> run(std::initializer_list<Tensor> inputs);
+  Result<std::vector<Tensor>> run(std::span<const NamedTensor> inputs);
+  Result<std::vector<Tensor>> run(std::initializer_list<NamedTensor> inputs);
+  // Writes into tensors of the caller's, of the dtypes and shapes that output_shapes() tells.
+  Status run_into(std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+  Result<std::vector<std::vector<int64_t>>> output_shapes(std::span<const Tensor> inputs) const;
+
+  // The engine's budget; it holds for all its contexts. Takes effect before the next run.
+  Status set_weight_budget(std::optional<Bytes> budget);  // nullopt: auto
+  Status set_memory_limit(std::optional<Bytes> limit);
+  MemoryReport memory() const;
+  std::string report() const;  // one line for people
+
+  // Events of the runs from now on, written by write_trace. Errors of files.
+  void start_trace();
+  Status write_trace(const std::filesystem::path& path);
+  void set_progress(Progress progress);  // called between steps; false cancels the run
+
+ private:
+  friend class Engine;
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// A compiled graph, its weights resident or in its file. Threads: all calls may come from several.
+class Engine {
+ public:
+  // Errors: kNotFound, kCorrupt, kIncompatible (another version, ISA or library: compile again).
+  static Result<Engine> open(const std::filesystem::path& path, const OpenOptions& options = {});
+
+  Result<Context> context(const ContextOptions& options = {}) const;
+
+  Bytes streamable() const;     // bytes of weights that a budget can leave in the file
+  Bytes weight_budget() const;  // in force
+  Bytes automatic_weight_budget() const;
+  // Waits for runs in flight, then moves only the bytes that differ. More than streamable() is taken as
+  // streamable(). Errors: kInvalidArgument (negative), kExhausted; the old budget stays in force.
+  Status set_weight_budget(std::optional<Bytes> budget);
+
+  std::vector<PortInfo> inputs() const;
+  std::vector<PortInfo> outputs() const;
+  std::vector<ProfileRange> profile() const;
+  const std::string& in_spec() const;  // torch.utils pytree text of (args, kwargs)
+  const std::string& out_spec() const;
+  std::string plan_text() const;     // for `headrace inspect --plan`
+  std::string weights_text() const;  // for `headrace inspect --weights`
+  std::string backend() const;
+  std::filesystem::path path() const;
+
+ private:
+  std::shared_ptr<runtime::Engine> engine_;
+};
+
+// Compiles an export into an engine file. Nothing appears under `engine` unless all went well.
+// Errors: those of reading the archive; kUnsupported lists every op that is not supported, with the reason.
+Result<Engine> compile(const std::filesystem::path& model, const std::filesystem::path& engine,
+                       const CompileOptions& options = {}, CompileReport* report = nullptr);
+// The same without opening the result.
+Result<CompileReport> compile_file(const std::filesystem::path& model, const std::filesystem::path& engine,
+                                   const CompileOptions& options = {});
+
+// The graph of an export as text: as read, or after the passes for a device.
+Result<std::string> graph_text(const std::filesystem::path& model, bool optimised,
+                               const CompileOptions& options = {});
+
+// Checks every byte of an engine file. Errors: kCorrupt names what is wrong.
+Status verify_engine(const std::filesystem::path& path, const Progress& progress = {});
+
+}  // namespace headrace
