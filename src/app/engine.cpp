@@ -1,0 +1,189 @@
+#include <algorithm>
+
+#include <headrace/headrace.h>
+#include "app/backends.h"
+#include "core/error.h"
+#include "core/trace.h"
+#include "core/units.h"
+#include "device/device.h"
+#include "engine/engine_file.h"
+#include "runtime/engine.h"
+
+namespace headrace {
+
+std::string version() { return HEADRACE_VERSION; }
+
+struct Context::State {
+  std::unique_ptr<Trace> trace;  // before the context, which writes to it
+  std::shared_ptr<runtime::Engine> engine;
+  std::shared_ptr<runtime::Context> context;
+};
+
+Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) {
+  HR_ASSIGN(EngineFile file, EngineFile::open(path));
+  HR_ASSIGN(const app::Backend* const backend, app::find_backend(file.plan().backend));
+  Engine engine;
+  HR_ASSIGN(engine.engine_,
+            runtime::Engine::open(std::move(file), backend->make_kernels(), make_host_device(),
+                                  {options.weight_budget, options.progress}));
+  return engine;
+}
+
+Result<Context> Engine::context(const ContextOptions& options) const {
+  Context context;
+  context.state_ = std::make_shared<Context::State>();
+  context.state_->engine = engine_;
+  HR_ASSIGN(context.state_->context,
+            engine_->make_context({options.threads, options.memory_limit, options.prepared_shapes}));
+  return context;
+}
+
+Bytes Engine::streamable() const { return engine_->streamable(); }
+Bytes Engine::weight_budget() const { return engine_->weight_budget(); }
+Bytes Engine::automatic_weight_budget() const { return engine_->automatic_weight_budget(); }
+Status Engine::set_weight_budget(std::optional<Bytes> budget) { return engine_->set_weight_budget(budget); }
+
+namespace {
+
+std::vector<std::string> shape_texts(const Shape& shape) {
+  std::vector<std::string> texts;
+  for (const Dim& dim : shape) texts.push_back(dim.text());
+  return texts;
+}
+
+template <class Specs>
+std::vector<PortInfo> ports(const Specs& specs) {
+  std::vector<PortInfo> result;
+  for (const auto& spec : specs) {
+    result.push_back(
+        {spec.name, spec.kind == decltype(spec.kind)::kTensor, spec.dtype, shape_texts(spec.shape)});
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<PortInfo> Engine::inputs() const { return ports(engine_->plan().inputs); }
+std::vector<PortInfo> Engine::outputs() const { return ports(engine_->plan().outputs); }
+
+std::vector<ProfileRange> Engine::profile() const {
+  std::vector<ProfileRange> ranges;
+  for (const Symbol& symbol : engine_->plan().symbols) {
+    ranges.push_back({symbol.name, symbol.min, symbol.opt, symbol.max});
+  }
+  return ranges;
+}
+
+const std::string& Engine::in_spec() const { return engine_->plan().in_spec; }
+const std::string& Engine::out_spec() const { return engine_->plan().out_spec; }
+std::string Engine::plan_text() const { return to_text(engine_->plan()); }
+std::string Engine::backend() const { return engine_->plan().backend; }
+std::filesystem::path Engine::path() const { return engine_->file().path(); }
+
+std::string Engine::weights_text() const {
+  const Plan& plan = engine_->plan();
+  std::string text = fmt::format("{:<56} {:>5} {:<20} {:>12} {:>6}  {}\n", "weight", "dtype", "shape",
+                                 "stored", "group", "use");
+  for (const Weight& weight : plan.weights) {
+    const bool streamable = weight.group >= 0 && plan.groups[static_cast<size_t>(weight.group)].streamable;
+    text +=
+        fmt::format("{:<56} {:>5} {:<20} {:>12} {:>6}  {}{}\n", weight.name, dtype_name(weight.dtype),
+                    to_text(weight.shape), to_text(weight.stored), weight.group,
+                    weight.use == WeightUse::kRows ? "rows" : "whole", streamable ? "" : ", always resident");
+  }
+  return text;
+}
+
+Result<std::vector<Tensor>> Context::run(std::span<const Tensor> inputs) {
+  return state_->context->run(inputs);
+}
+Result<std::vector<Tensor>> Context::run(std::initializer_list<Tensor> inputs) {
+  return run(std::span(inputs.begin(), inputs.size()));
+}
+
+Result<std::vector<Tensor>> Context::run(std::span<const NamedTensor> inputs) {
+  const std::vector<InputSpec>& specs = state_->engine->plan().inputs;
+  std::vector<Tensor> ordered(specs.size());
+  for (const NamedTensor& input : inputs) {
+    const auto spec = std::find_if(specs.begin(), specs.end(),
+                                   [&](const InputSpec& known) { return known.name == input.name; });
+    if (spec == specs.end()) {
+      std::string names;
+      for (const InputSpec& known : specs) names += (names.empty() ? "" : ", ") + known.name;
+      return invalid_argument("the engine has no input '{}'; it has {}", input.name, names);
+    }
+    ordered[static_cast<size_t>(spec - specs.begin())] = input.tensor;
+  }
+  return run(ordered);
+}
+Result<std::vector<Tensor>> Context::run(std::initializer_list<NamedTensor> inputs) {
+  return run(std::span(inputs.begin(), inputs.size()));
+}
+
+Status Context::run_into(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
+  return state_->context->run_into(inputs, outputs);
+}
+
+Result<std::vector<std::vector<int64_t>>> Context::output_shapes(std::span<const Tensor> inputs) const {
+  HR_ASSIGN(const DimBindings dims, state_->context->bind(inputs));
+  return state_->context->output_shapes(dims);
+}
+
+Status Context::set_weight_budget(std::optional<Bytes> budget) {
+  return state_->engine->set_weight_budget(budget);
+}
+Status Context::set_memory_limit(std::optional<Bytes> limit) {
+  return state_->context->set_memory_limit(limit);
+}
+void Context::set_progress(Progress progress) { state_->context->set_progress(std::move(progress)); }
+
+MemoryReport Context::memory() const {
+  const runtime::MemoryReport from = state_->context->memory();
+  return {.streamable = from.streamable,
+          .weight_budget = from.weight_budget,
+          .resident = from.resident,
+          .always_resident = from.always_resident,
+          .scratch = from.scratch,
+          .arena = from.arena,
+          .workspace = from.workspace,
+          .states = from.states,
+          .device_used = from.device_used,
+          .device_peak = from.device_peak,
+          .streamed_last_run = from.streamed_last_run,
+          .last_run_ns = from.last_run_ns,
+          .last_read_ns = from.last_read_ns,
+          .last_wait_ns = from.last_wait_ns};
+}
+
+std::string Context::report() const {
+  const MemoryReport now = memory();
+  std::string text =
+      fmt::format("resident {}, scratch {}, arena {}", to_text(now.resident + now.always_resident),
+                  to_text(now.scratch), to_text(now.arena));
+  if (now.streamed_last_run.count > 0 && now.last_run_ns > 0) {
+    const double gib = static_cast<double>(now.streamed_last_run.count) / (1 << 30);
+    text += fmt::format(", streamed {} at {:.2f} GiB/s", to_text(now.streamed_last_run),
+                        gib / (static_cast<double>(now.last_run_ns) * 1e-9));
+  }
+  return text;
+}
+
+void Context::start_trace() {
+  auto trace = std::make_unique<Trace>();
+  state_->context->set_trace(trace.get());
+  state_->trace = std::move(trace);
+}
+
+Status Context::write_trace(const std::filesystem::path& path) {
+  if (!state_->trace) return invalid_argument("write '{}': no trace was started", path.string());
+  return state_->trace->write(path);
+}
+
+Status verify_engine(const std::filesystem::path& path, const Progress& progress) {
+  HR_ASSIGN(const EngineFile file, EngineFile::open(path));
+  return file.verify([&](Bytes done, Bytes total) {
+    return !progress || progress({"verify", done.count, total.count});
+  });
+}
+
+}  // namespace headrace
