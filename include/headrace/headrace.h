@@ -76,6 +76,7 @@ struct PortInfo {
   bool is_tensor = true;  // false: a number, a constant or None
   DType dtype = DType::kF32;
   std::vector<std::string> shape;  // "1", "s0", "2 * s0 + 1"
+  std::string constant;            // JSON text of a constant ("null" is None); empty for tensors and numbers
 };
 
 // Memory held and moved, from the allocator.
