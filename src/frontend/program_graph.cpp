@@ -4,31 +4,10 @@
 #include <charconv>
 #include <set>
 
+#include "frontend/program_nodes.h"
+
 namespace headrace::frontend {
 namespace {
-
-constexpr int64_t kKeyword = 2;  // ArgumentKind.KEYWORD of the schema
-
-ProgramNode read_node(const Json& json, ProgramReader& reader) {
-  ProgramNode node;
-  node.target = json["target"].text();
-  node.name = json["name"].text();
-  reader.errors.where = fmt::format("model.json, node '{}' ({})", node.name, node.target);
-  json["inputs"].each_item([&](const Json& input) {
-    node.inputs.push_back({std::string(input["name"].text()), read_argument(input["arg"]),
-                           input["kind"].integer() == kKeyword});
-  });
-  json["outputs"].each_item([&](const Json& output) { node.outputs.push_back(read_argument(output)); });
-  node.location = location_of(json["metadata"]["stack_trace"].text());
-  return node;
-}
-
-// A node without a name (older minors) goes by its first output's.
-void name_node(ProgramNode& node) {
-  if (!node.name.empty() || node.outputs.empty()) return;
-  if (const auto* tensor = std::get_if<TensorName>(&node.outputs[0])) node.name = tensor->name;
-  if (const auto* number = std::get_if<SymName>(&node.outputs[0])) node.name = number->name;
-}
 
 // The name of a value that an argument is, or its value where it is a plain one.
 Argument spec_argument(const Json& arg, bool is_union) {
@@ -166,10 +145,7 @@ void read_graph(const Json& graph, ProgramReader& reader, ExportedProgram& progr
     reader.errors.where = fmt::format("model.json, symbolic int '{}'", name);
     program.sym_ints[std::string(name)] = read_sym_int(value, reader);
   });
-  graph["nodes"].each_item([&](const Json& json) {
-    program.nodes.push_back(read_node(json, reader));
-    name_node(program.nodes.back());
-  });
+  read_nodes(graph["nodes"], reader, program);
   reader.errors.where = "model.json";
 }
 
