@@ -51,12 +51,17 @@ std::vector<std::string> shape_texts(const Shape& shape) {
   return texts;
 }
 
+std::string constant_of(const InputSpec& spec) {
+  return spec.kind == InputKind::kConstant ? spec.constant : "";
+}
+std::string constant_of(const OutputSpec& spec) { return spec.kind == OutputKind::kNoneValue ? "null" : ""; }
+
 template <class Specs>
 std::vector<PortInfo> ports(const Specs& specs) {
   std::vector<PortInfo> result;
   for (const auto& spec : specs) {
-    result.push_back(
-        {spec.name, spec.kind == decltype(spec.kind)::kTensor, spec.dtype, shape_texts(spec.shape)});
+    result.push_back({spec.name, spec.kind == decltype(spec.kind)::kTensor, spec.dtype,
+                      shape_texts(spec.shape), constant_of(spec)});
   }
   return result;
 }
