@@ -1,0 +1,36 @@
+# The Python package: the extension _core, its stub and the Python files, importable from build/<preset>/python and
+# installed by the component "python" (see pyproject.toml).
+find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
+execute_process(COMMAND ${Python_EXECUTABLE} -m nanobind --cmake_dir
+  OUTPUT_STRIP_TRAILING_WHITESPACE OUTPUT_VARIABLE nanobind_ROOT COMMAND_ERROR_IS_FATAL ANY)
+find_package(nanobind CONFIG REQUIRED)
+
+set(package ${PROJECT_BINARY_DIR}/python/headrace)
+file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/python/*.cpp)
+nanobind_add_module(headrace_python NOMINSIZE ${sources})
+target_link_libraries(headrace_python PRIVATE headrace headrace_options)
+set_target_properties(headrace_python PROPERTIES OUTPUT_NAME _core LIBRARY_OUTPUT_DIRECTORY ${package})
+
+# Links, so that an edit shows at once.
+file(GLOB_RECURSE modules CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/python/headrace
+  ${PROJECT_SOURCE_DIR}/python/headrace/*.py ${PROJECT_SOURCE_DIR}/python/headrace/py.typed)
+foreach(module ${modules})
+  get_filename_component(folder ${package}/${module} DIRECTORY)
+  file(MAKE_DIRECTORY ${folder})
+  file(CREATE_LINK ${PROJECT_SOURCE_DIR}/python/headrace/${module} ${package}/${module} SYMBOLIC)
+endforeach()
+
+# A sanitizer's run-time library must come first in a process, and the interpreter has none.
+if(NOT HEADRACE_SANITIZE)
+  nanobind_add_stub(headrace_python_stub MODULE _core OUTPUT ${package}/_core.pyi
+    PYTHON_PATH ${package} DEPENDS headrace_python)
+endif()
+
+if(SKBUILD)
+  # The libraries lie beside the extension, and oneDNN's where its own wheel puts it: in the environment's lib.
+  set_target_properties(headrace_python headrace headrace_runtime PROPERTIES
+    INSTALL_RPATH "$ORIGIN;$ORIGIN/../../.." INSTALL_RPATH_USE_LINK_PATH OFF)
+  install(TARGETS headrace_python headrace headrace_runtime
+    LIBRARY DESTINATION headrace COMPONENT python NAMELINK_SKIP)
+  install(FILES ${package}/_core.pyi DESTINATION headrace COMPONENT python)
+endif()

@@ -1,0 +1,51 @@
+"""Engine files: save() and load()."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import _core
+from ._module import CompiledModule, EngineModule
+
+
+def save(module: CompiledModule, path: str | Path) -> None:
+    """Writes a module's engine to `path`, where nothing appears unless all of it is written."""
+    if not isinstance(module, CompiledModule):
+        raise TypeError(f"save() takes what headrace.compile() or headrace.load() gave, found {type(module).__name__}")
+    path = Path(path)
+    source = module.engine.path
+    if path.exists() and path.samefile(source):
+        return
+    number, name = tempfile.mkstemp(prefix=path.name + ".", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file, source.open("rb") as data:
+            shutil.copyfileobj(data, file, 1 << 22)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, source.stat().st_mode & 0o777)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int = 0,
+         memory_limit: int | None = None) -> CompiledModule:
+    """Opens an engine file; the options are those of `headrace.compile`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    RuntimeError
+        It is damaged, or was made by another version or for another machine.
+    """
+    return CompiledModule(EngineModule(Path(path), enable_weight_streaming, threads, memory_limit))
+
+
+def verify(path: str | Path) -> None:
+    """Checks every byte of an engine file. Raises RuntimeError with what is wrong."""
+    _core.verify_engine(Path(path))

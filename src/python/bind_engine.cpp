@@ -1,0 +1,87 @@
+#include <nanobind/stl/filesystem.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "python/engine.h"
+#include "python/errors.h"
+
+namespace headrace::python {
+namespace {
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+template <Bytes MemoryReport::*kMember>
+int64_t count(const MemoryReport& report) {
+  return (report.*kMember).count;
+}
+
+void bind_reports(nb::module_& module) {
+  nb::class_<PortInfo>(module, "Port", "An input or output of an engine.")
+      .def_ro("name", &PortInfo::name)
+      .def_ro("is_tensor", &PortInfo::is_tensor)
+      .def_prop_ro("dtype", [](const PortInfo& port) { return std::string(dtype_name(port.dtype)); })
+      .def_ro("shape", &PortInfo::shape, "Sizes as text: numbers and expressions of the symbols.")
+      .def_ro("constant", &PortInfo::constant, "JSON text of a constant; empty for tensors and numbers.");
+  nb::class_<ProfileRange>(module, "ProfileRange", "The range of a dynamic size.")
+      .def(
+          "__init__",
+          [](ProfileRange* self, std::string name, int64_t min, int64_t opt, int64_t max) {
+            new (self) ProfileRange{std::move(name), min, opt, max};
+          },
+          "name"_a, "min"_a, "opt"_a, "max"_a)
+      .def_ro("name", &ProfileRange::name)
+      .def_ro("min", &ProfileRange::min)
+      .def_ro("opt", &ProfileRange::opt)
+      .def_ro("max", &ProfileRange::max);
+  nb::class_<MemoryReport>(module, "MemoryReport", "Memory held and moved, in bytes and nanoseconds.")
+      .def_prop_ro("streamable", &count<&MemoryReport::streamable>)
+      .def_prop_ro("weight_budget", &count<&MemoryReport::weight_budget>)
+      .def_prop_ro("resident", &count<&MemoryReport::resident>)
+      .def_prop_ro("always_resident", &count<&MemoryReport::always_resident>)
+      .def_prop_ro("scratch", &count<&MemoryReport::scratch>)
+      .def_prop_ro("arena", &count<&MemoryReport::arena>)
+      .def_prop_ro("workspace", &count<&MemoryReport::workspace>)
+      .def_prop_ro("states", &count<&MemoryReport::states>)
+      .def_prop_ro("device_used", &count<&MemoryReport::device_used>)
+      .def_prop_ro("device_peak", &count<&MemoryReport::device_peak>)
+      .def_prop_ro("streamed_last_run", &count<&MemoryReport::streamed_last_run>)
+      .def_ro("last_run_ns", &MemoryReport::last_run_ns)
+      .def_ro("last_read_ns", &MemoryReport::last_read_ns)
+      .def_ro("last_wait_ns", &MemoryReport::last_wait_ns);
+}
+
+}  // namespace
+
+void bind_engine(nb::module_& module) {
+  bind_reports(module);
+  nb::class_<PyEngine>(module, "Engine", "An open engine file and a context to run it in.")
+      .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>>(),
+           "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
+           "memory_limit"_a = nb::none())
+      .def("run", &PyEngine::run, "inputs"_a, nb::sig("def run(self, inputs: list | tuple) -> tuple"),
+           "Runs on one entry an input, and gives one an output.")
+      .def("set_weight_budget", &PyEngine::set_weight_budget, "budget"_a.none(),
+           "Bytes of weights that may be resident; None: automatic.")
+      .def("set_memory_limit", &PyEngine::set_memory_limit, "limit"_a.none())
+      .def("write_trace", &PyEngine::write_trace, "path"_a)
+      .def("start_trace", [](PyEngine& self) { self.context().start_trace(); })
+      .def("memory", [](PyEngine& self) { return self.context().memory(); })
+      .def("report", [](PyEngine& self) { return self.context().report(); })
+      .def_prop_ro("streamable", [](PyEngine& self) { return self.engine().streamable().count; })
+      .def_prop_ro("weight_budget", [](PyEngine& self) { return self.engine().weight_budget().count; })
+      .def_prop_ro("automatic_weight_budget",
+                   [](PyEngine& self) { return self.engine().automatic_weight_budget().count; })
+      .def_prop_ro("inputs", [](PyEngine& self) { return self.engine().inputs(); })
+      .def_prop_ro("outputs", [](PyEngine& self) { return self.engine().outputs(); })
+      .def_prop_ro("profile", [](PyEngine& self) { return self.engine().profile(); })
+      .def_prop_ro("in_spec", [](PyEngine& self) { return self.engine().in_spec(); })
+      .def_prop_ro("out_spec", [](PyEngine& self) { return self.engine().out_spec(); })
+      .def_prop_ro("backend", [](PyEngine& self) { return self.engine().backend(); })
+      .def_prop_ro("path", [](PyEngine& self) { return self.engine().path(); })
+      .def("plan_text", [](PyEngine& self) { return self.engine().plan_text(); })
+      .def("weights_text", [](PyEngine& self) { return self.engine().weights_text(); });
+}
+
+}  // namespace headrace::python

@@ -1,0 +1,107 @@
+#include "python/torch_api.h"
+
+#include "python/errors.h"
+
+namespace headrace::python {
+namespace {
+
+namespace nb = nanobind;
+
+// torch's names, by DType.
+constexpr const char* kTorchNames[kDTypeCount] = {"bool",  "uint8",   "int8",     "int16",   "int32",
+                                                  "int64", "float16", "bfloat16", "float32", "float64"};
+
+nb::object interned(const char* text) { return nb::steal(PyUnicode_InternFromString(text)); }
+
+nb::object stolen(PyObject* made) {
+  if (made == nullptr) throw nb::python_error();
+  return nb::steal(made);
+}
+
+std::string text_of(nb::handle object) { return nb::cast<std::string>(nb::str(object)); }
+
+[[noreturn]] void throw_type_error(const std::string& message) {
+  PyErr_SetString(PyExc_TypeError, message.c_str());
+  throw nb::python_error();
+}
+
+}  // namespace
+
+TorchApi::TorchApi() {
+  const nb::module_ torch = nb::module_::import_("torch");
+  tensor_ = torch.attr("Tensor");
+  empty_ = torch.attr("empty");
+  cpu_ = torch.attr("device")("cpu");
+  empty_keywords_ = nb::make_tuple("dtype", "device");
+  data_ptr_ = interned("data_ptr");
+  dtype_ = interned("dtype");
+  shape_ = interned("shape");
+  stride_ = interned("stride");
+  is_cpu_ = interned("is_cpu");
+  is_neg_ = interned("is_neg");
+  for (size_t i = 0; i < dtypes_.size(); ++i) dtypes_[i] = torch.attr(kTorchNames[i]);
+}
+
+std::vector<int64_t> TorchApi::sizes(PyObject* tuple) const {
+  std::vector<int64_t> result(static_cast<size_t>(PyTuple_GET_SIZE(tuple)));
+  for (size_t i = 0; i < result.size(); ++i) {
+    result[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple, static_cast<Py_ssize_t>(i)));
+  }
+  if (PyErr_Occurred()) throw nb::python_error();
+  return result;
+}
+
+std::byte* TorchApi::data(nb::handle tensor) const {
+  const nb::object address = stolen(PyObject_CallMethodNoArgs(tensor.ptr(), data_ptr_.ptr()));
+  return static_cast<std::byte*>(PyLong_AsVoidPtr(address.ptr()));
+}
+
+Tensor TorchApi::borrow(nb::handle object, const PortInfo& port) const {
+  const int is_tensor = PyObject_IsInstance(object.ptr(), tensor_.ptr());
+  if (is_tensor < 0) throw nb::python_error();
+  if (is_tensor == 0 || stolen(PyObject_GetAttr(object.ptr(), is_cpu_.ptr())).ptr() != Py_True) {
+    refuse(object, port);
+  }
+  const nb::object type = stolen(PyObject_GetAttr(object.ptr(), dtype_.ptr()));
+  size_t dtype = 0;
+  while (dtype < dtypes_.size() && !dtypes_[dtype].is(type)) ++dtype;
+  if (dtype == dtypes_.size()) refuse(object, port);
+  if (stolen(PyObject_CallMethodNoArgs(object.ptr(), is_neg_.ptr())).ptr() == Py_True) refuse(object, port);
+  const nb::object shape = stolen(PyObject_GetAttr(object.ptr(), shape_.ptr()));
+  PyObject* strides = PyObject_CallMethodNoArgs(object.ptr(), stride_.ptr());
+  if (strides == nullptr) {  // sparse tensors have none
+    PyErr_Clear();
+    refuse(object, port);
+  }
+  const nb::object owned = nb::steal(strides);
+  return Tensor::borrow(data(object), static_cast<DType>(dtype), sizes(shape.ptr()), sizes(strides));
+}
+
+void TorchApi::refuse(nb::handle object, const PortInfo& port) const {
+  const std::string input = "input '" + port.name + "' ";
+  if (!nb::isinstance(object, tensor_)) {
+    throw_type_error(input + "must be a torch.Tensor, found " + text_of(object.type().attr("__name__")));
+  }
+  const std::string device = text_of(object.attr("device"));
+  if (device != "cpu") {
+    throw nb::value_error(
+        (input + "is on " + device + ", but the engine runs on the CPU; pass .cpu() of it").c_str());
+  }
+  const std::string layout = text_of(object.attr("layout"));
+  if (layout != "torch.strided") {
+    throw_type_error(input + "has the layout " + layout + "; pass .to_dense() of it");
+  }
+  const std::string dtype = text_of(object.attr("dtype"));
+  if (nb::cast<bool>(object.attr("is_neg")())) {
+    throw_type_error(input + "is a lazily negated view; pass .resolve_neg() of it");
+  }
+  throw_type_error(input + "is " + dtype + ", which engines do not know; it must be " +
+                   std::string(dtype_name(port.dtype)));
+}
+
+nb::object TorchApi::empty(nb::handle shape, DType dtype) const {
+  PyObject* arguments[] = {shape.ptr(), dtypes_[static_cast<size_t>(dtype)].ptr(), cpu_.ptr()};
+  return stolen(PyObject_Vectorcall(empty_.ptr(), arguments, 1, empty_keywords_.ptr()));
+}
+
+}  // namespace headrace::python
