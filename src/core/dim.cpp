@@ -62,6 +62,15 @@ std::vector<Dim> factors_of(const Dim& dim) {
   return {dim};
 }
 
+bool has_sum_factor(const std::vector<Dim>& terms) {
+  return std::any_of(terms.begin(), terms.end(), [](const Dim& term) {
+    if (term.kind() != Dim::Kind::kMul) return false;
+    const auto factors = term.operands();
+    return std::any_of(factors.begin(), factors.end(),
+                       [](const Dim& factor) { return factor.kind() == Dim::Kind::kAdd; });
+  });
+}
+
 bool text_less(const Dim& a, const Dim& b) {
   // Constants sort last in sums; make() puts them where they belong.
   return a.text() < b.text();
@@ -205,7 +214,9 @@ Dim operator*(const Dim& a, const Dim& b) {
   }
   const std::vector<Dim> left = terms_of(a), right = terms_of(b);
   const size_t product_terms = left.size() * right.size();
-  if (product_terms > 1 && product_terms <= kMaxExpandedTerms) {
+  // Once a product stays whole it is never multiplied out again: its text would grow without bound.
+  const bool whole = has_sum_factor(left) || has_sum_factor(right);
+  if (product_terms > 1 && product_terms <= kMaxExpandedTerms && !whole) {
     Dim sum(0);
     for (const Dim& x : left) {
       for (const Dim& y : right) sum = sum + x * y;
