@@ -74,6 +74,18 @@ function(headrace_library library)
   endforeach()
 endfunction()
 
+# headrace_program(target name folder): the program `name`, of the folder's sources and its main/main.cpp. The folder's
+# tests get the sources too, which are in no library.
+function(headrace_program target name folder)
+  add_executable(${target} ${folder}/main/main.cpp)
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
+  target_link_libraries(${target} PRIVATE headrace headrace_${folder}_objects CLI11::CLI11)
+  if(TARGET headrace_${folder}_test)
+    target_link_libraries(headrace_${folder}_test PRIVATE headrace_${folder}_objects)
+  endif()
+  install(TARGETS ${target} RUNTIME)
+endfunction()
+
 # headrace_test(name sources… [LIBRARIES …]): one GoogleTest program, run by ctest.
 function(headrace_test name)
   cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})

@@ -1,0 +1,74 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include <headrace/headrace.h>
+#include "cli/commands.h"
+#include "cli/inputs.h"
+#include "cli/json_text.h"
+#include "cli/table.h"
+#include "core/error.h"
+#include "core/units.h"
+
+namespace headrace::cli {
+namespace {
+
+double seconds(int64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+std::string json_text(const std::string& engine, const CompileReport& report) {
+  std::vector<std::string> phases;
+  for (const auto& [name, ns] : report.phases) {
+    phases.push_back(JsonObject().add("name", name).add("seconds", seconds(ns)).text());
+  }
+  return JsonObject()
+      .add("engine", engine)
+      .add("nodes", report.nodes)
+      .add("steps", report.steps)
+      .add("file_bytes", report.file)
+      .add("weights_bytes", report.weights)
+      .add("streamable_bytes", report.streamable)
+      .add("peak_growth_bytes", report.peak_growth)
+      .add("seconds", seconds(report.ns))
+      .raw("phases", json_array(phases))
+      .text();
+}
+
+std::string phase_table(const CompileReport& report) {
+  Table table({{"phase"}, {"time", Table::Align::kRight}, {"share", Table::Align::kRight}});
+  for (const auto& [name, ns] : report.phases) {
+    table.add({name, fmt::format("{:.1f} ms", static_cast<double>(ns) * 1e-6),
+               fmt::format("{:.0f} %", 100.0 * static_cast<double>(ns) /
+                                           static_cast<double>(std::max<int64_t>(report.ns, 1)))});
+  }
+  return table.text();
+}
+
+}  // namespace
+
+Status compile_command(const CompileArguments& arguments, const Console& console) {
+  const std::filesystem::path model = arguments.model;
+  const std::string engine = arguments.engine.empty() ? model.stem().string() + ".engine" : arguments.engine;
+  CompileOptions options;
+  options.device = arguments.device;
+  options.precision = arguments.precision;
+  options.passes_off = arguments.passes_off;
+  options.trace = arguments.trace;
+  options.verify_passes = arguments.verify_passes;
+  options.progress = console.progress();
+  for (const std::string& text : arguments.profile) {
+    HR_ASSIGN(ProfileRange range, parse_profile(text));
+    options.profile.push_back(std::move(range));
+  }
+  HR_ASSIGN(const CompileReport report, compile_file(model, engine, options));
+  console.print(fmt::format("{}   {} nodes -> {} steps    {} weights, {} streamable\n",
+                            model.filename().string(), report.nodes, report.steps, to_text(report.weights),
+                            to_text(report.streamable)));
+  if (arguments.report) console.print("\n" + phase_table(report) + "\n");
+  console.print(fmt::format("wrote {}  {} in {:.2f} s, peak +{}\n", engine, to_text(report.file),
+                            seconds(report.ns), to_text(report.peak_growth)));
+  console.print_json(json_text(engine, report));
+  return {};
+}
+
+}  // namespace headrace::cli

@@ -1,0 +1,167 @@
+// The headrace command.
+#include <CLI/CLI.hpp>
+
+#include <headrace/headrace.h>
+#include "cli/commands.h"
+#include "cli/console.h"
+
+namespace {
+
+using namespace headrace::cli;  // NOLINT: this file is all of the tool's surface
+
+constexpr const char* kFooter =
+    "Sizes are written 512MiB, 1.5GiB or 1048576; weight budgets also all, auto or 10%.\n"
+    "\n"
+    "Exit codes:\n"
+    "  0    all went well\n"
+    "  2    the command line or an input is wrong\n"
+    "  3    a file or a name does not exist\n"
+    "  4    a file is corrupt, or was made by or for another version or machine\n"
+    "  5    a memory limit, memory, the disk or descriptors ran out\n"
+    "  6    the model needs something that is not supported\n"
+    "  7    it failed now and may work later (an I/O error)\n"
+    "  70   a bug in Headrace\n"
+    "  130  interrupted by Ctrl-C\n";
+
+struct CommandLine {
+  bool json = false;
+  CompileArguments compile;
+  RunArguments run;
+  BenchArguments bench;
+  InspectArguments inspect;
+  std::string verify;
+};
+
+CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const char* what) {
+  CLI::App* command = app.add_subcommand(name, what);
+  command->add_flag("--json", line.json, "Print one JSON object instead of text");
+  return command;
+}
+
+void add_session(CLI::App* command, SessionOptions& session) {
+  command->add_option("engine", session.engine, "Engine file")->required();
+  command->add_option("--memory-limit", session.memory_limit,
+                      "Most memory for all that the engine holds, as 2GiB");
+  command
+      ->add_option("--threads", session.threads,
+                   "Threads to compute with (default: the CPUs that may be used)")
+      ->check(CLI::Range(1, 4096));
+}
+
+void add_build_choices(CLI::App* command, std::string& device, std::string& precision) {
+  command->add_option("--device", device, "cpu or reference")->capture_default_str();
+  command
+      ->add_option("--precision", precision, "Of floats: as-is, fp32 or bf16; inputs and outputs keep theirs")
+      ->capture_default_str();
+}
+
+void add_compile(CLI::App& app, CommandLine& line) {
+  CompileArguments& arguments = line.compile;
+  CLI::App* command = add_command(app, line, "compile", "Compile a .pt2 export into an engine file");
+  command->add_option("model", arguments.model, "Archive written by torch.export.save")->required();
+  command->add_option("-o,--output", arguments.engine,
+                      "Engine file (default: the model's name with .engine)");
+  add_build_choices(command, arguments.device, arguments.precision);
+  command
+      ->add_option("--profile", arguments.profile,
+                   "NAME=MIN:OPT:MAX of a dynamic size; may be given for each")
+      ->allow_extra_args(false);
+  command->add_flag("--report", arguments.report, "Tell what was done, with times");
+  command
+      ->add_option("--pass-off", arguments.passes_off, "Name of a graph pass to leave out; may be repeated")
+      ->allow_extra_args(false);
+  command->add_flag("--verify-passes", arguments.verify_passes, "Check the graph after every pass");
+  command->add_option("--trace", arguments.trace, "Write a trace of the build, for Perfetto");
+}
+
+void add_run(CLI::App& app, CommandLine& line) {
+  RunArguments& arguments = line.run;
+  CLI::App* command = add_command(app, line, "run", "Run an engine");
+  add_session(command, arguments.session);
+  command->add_option("--weight-budget", arguments.session.weight_budget,
+                      "Most bytes of streamable weights in memory: 10%, 512MiB, 0, all or auto (default)");
+  auto* inputs = command->add_option("--inputs", arguments.inputs,
+                                     "Inputs from an .npz, by name (bf16 from f4, u2 or V2 arrays)");
+  auto* random = command->add_option("--random", arguments.random, "Random inputs from this seed");
+  inputs->excludes(random);
+  command->add_option("--size", arguments.sizes, "NAME=VALUE of a dynamic size, with --random (default: opt)")
+      ->allow_extra_args(false)
+      ->excludes(inputs);
+  command->add_option("--outputs", arguments.outputs, "Write the outputs to an .npz (bf16 as f4)");
+  command->add_option("--repeat", arguments.repeat, "Number of runs")->check(CLI::Range(1, 1000000000));
+  command->add_option("--trace", arguments.trace, "Write a trace of the runs, for Perfetto");
+  command->callback([command, inputs, random] {
+    if (inputs->count() + random->count() == 0) {
+      throw CLI::RequiredError(command->get_name() + " needs --inputs in.npz or --random SEED;",
+                               CLI::ExitCodes::RequiredError);
+    }
+  });
+}
+
+void add_bench(CLI::App& app, CommandLine& line) {
+  BenchArguments& arguments = line.bench;
+  CLI::App* command = add_command(app, line, "bench", "Measure an engine with several weight budgets");
+  add_session(command, arguments.session);
+  command->add_option("--weight-budget", arguments.budgets, "Budgets, as all,50%,10%,0");
+  command->add_option("--batch", arguments.batches, "Sizes of the dynamic batch, as 1,8,32");
+  command->add_option("--size", arguments.sizes, "NAME=VALUE of a dynamic size (default: opt)")
+      ->allow_extra_args(false);
+  command->add_option("--random", arguments.seed, "Seed of the inputs")->capture_default_str();
+  command->add_option("--repeat", arguments.repeat, "Runs a row (default: about two seconds of them)")
+      ->check(CLI::Range(1, 1000000000));
+  command->add_option("--plot", arguments.plot, "Where the plot goes (default: ENGINE.budget.svg)");
+  command->add_flag("--no-plot", arguments.no_plot, "Write no plot");
+  command->add_option("--trace", arguments.trace, "Write a trace of the last row's runs, for Perfetto");
+}
+
+void add_inspect(CLI::App& app, CommandLine& line) {
+  InspectArguments& arguments = line.inspect;
+  CLI::App* command = add_command(app, line, "inspect", "Show what an engine or a model holds");
+  command->add_option("file", arguments.file, "Engine file, or a .pt2 for its graph")->required();
+  command->add_flag("--graph", arguments.graph, "The graph of a .pt2 after the passes for --device");
+  command->add_flag("--raw-graph", arguments.raw_graph, "The graph of a .pt2 as read");
+  command->add_flag("--plan", arguments.plan, "The steps of an engine");
+  command->add_flag("--weights", arguments.weights, "The weights of an engine and their groups");
+  add_build_choices(command, arguments.device, arguments.precision);
+}
+
+void add_verify(CLI::App& app, CommandLine& line) {
+  CLI::App* command = add_command(app, line, "verify", "Check every byte of an engine file");
+  command->add_option("engine", line.verify, "Engine file")->required();
+}
+
+headrace::Status dispatch(const CLI::App& app, const CommandLine& line, const Console& console) {
+  if (app.got_subcommand("compile")) return compile_command(line.compile, console);
+  if (app.got_subcommand("run")) return run_command(line.run, console);
+  if (app.got_subcommand("bench")) return bench_command(line.bench, console);
+  if (app.got_subcommand("inspect")) return inspect_command(line.inspect, console);
+  return verify_command(line.verify, console);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Compiles PyTorch exports into engines, and runs them inside the memory you give them.",
+               "headrace");
+  CommandLine line;
+  app.set_version_flag("--version", "headrace " + headrace::version());
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  add_compile(app, line);
+  add_run(app, line);
+  add_bench(app, line);
+  add_inspect(app, line);
+  add_verify(app, line);
+  try {  // CLI11 reports by exceptions
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    const Console console(line.json);
+    return console.fail(
+        {headrace::Code::kInvalidArgument, std::string(error.what()) + "\n  see headrace --help"});
+  }
+  cancel_on_interrupt();
+  const Console console(line.json);
+  const headrace::Status status = dispatch(app, line, console);
+  return status.ok() ? 0 : console.fail(status);
+}
