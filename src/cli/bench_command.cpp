@@ -124,12 +124,16 @@ std::string streamed_text(const Row& row, const PlainRead& plain) {
 
 std::string budget_label(const Row& row) { return row.budget.empty() ? "by limit" : row.budget; }
 
+bool any_worked(const std::vector<Row>& rows) {
+  return std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.status.ok(); });
+}
+
 void print_rows(const std::vector<Row>& rows, const PlainRead& plain, const Console& console) {
   constexpr auto kRight = Table::Align::kRight;
   const bool batches = rows.front().batch > 0;
   std::vector<Table::Column> columns;
   if (batches) columns.push_back({"batch", kRight});
-  for (const char* title : {"budget"}) columns.push_back({title});
+  columns.push_back({"budget"});
   for (const char* title : {"resident", "scratch", "arena", "process peak", "latency p50", "p99"}) {
     columns.push_back({title, kRight});
   }
@@ -146,7 +150,7 @@ void print_rows(const std::vector<Row>& rows, const PlainRead& plain, const Cons
       refused += fmt::format("{}: {}\n", batches ? fmt::format("batch {}", row.batch) : budget_label(row),
                              row.status.message());
     } else {
-      cells.insert(cells.end(), {to_text(row.memory.resident),
+      cells.insert(cells.end(), {to_text(row.memory.resident + row.memory.always_resident),
                                  row.memory.scratch.count > 0 ? to_text(row.memory.scratch) : "–",
                                  to_text(row.memory.arena), to_text(row.process_peak),
                                  milliseconds(row.p50_ms), milliseconds(row.p99_ms),
@@ -155,7 +159,7 @@ void print_rows(const std::vector<Row>& rows, const PlainRead& plain, const Cons
     table.add(std::move(cells));
   }
   console.print(table.text());
-  if (!refused.empty()) console.print("\n" + refused);
+  if (any_worked(rows) && !refused.empty()) console.print("\n" + refused);
 }
 
 std::string row_json(const Row& row, const PlainRead& plain) {
@@ -246,6 +250,7 @@ Status bench_command(const BenchArguments& arguments, const Console& console) {
     HR_ASSIGN(plain, plain_read(arguments.session.engine));
   }
   print_rows(rows, plain, console);
+  if (!any_worked(rows)) return rows.front().status;
   std::string plot;
   HR_TRY(write_plot(arguments, rows, plot));
   if (!plot.empty()) console.print(fmt::format("plot: {}\n", plot));
@@ -256,8 +261,7 @@ Status bench_command(const BenchArguments& arguments, const Console& console) {
   if (plain.bytes_per_second > 0) json.add("plain_read_bytes_per_second", plain.bytes_per_second);
   if (!plot.empty()) json.add("plot", plot);
   console.print_json(json.text());
-  const bool none = std::none_of(rows.begin(), rows.end(), [](const Row& row) { return row.status.ok(); });
-  return none ? rows.front().status : Status();
+  return {};
 }
 
 }  // namespace headrace::cli

@@ -12,7 +12,7 @@ struct PlainRead {
   bool direct = true;  // false: the file system has no O_DIRECT, so the page cache was dropped first
 };
 
-// Reads the file, or the first 2 GiB of it, front to back, twice, and gives the better rate.
+// Reads the file, or the first 2 GiB of it, front to back, twice or more, and gives the best rate.
 Result<PlainRead> plain_read(const std::filesystem::path& path);
 
 }  // namespace headrace::cli

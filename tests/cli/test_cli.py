@@ -1,0 +1,167 @@
+"""The command line tool, end to end: what it writes, prints and exits with."""
+
+import json
+import pathlib
+import xml.etree.ElementTree
+
+import numpy as np
+import pytest
+import torch
+from conftest import FIXTURES, VERSIONS
+
+LATEST = FIXTURES / VERSIONS[-1]
+
+
+@pytest.fixture
+def engine(tool):
+    """A small engine with a dynamic batch."""
+    tool.ok("compile", LATEST / "mlp_dynamic.pt2", "-o", "mlp.engine", "--device", "reference")
+    return "mlp.engine"
+
+
+@pytest.fixture
+def wide_engine(tool, wide, device):
+    path, x, _ = wide
+    tool.ok("compile", path, "-o", "wide.engine", "--device", device)
+    np.savez(tool.folder / "x.npz", input=x)
+    return "wide.engine"
+
+
+@pytest.mark.parametrize("name", ["mlp", "mlp_raw", "mlp_dynamic"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_mlp_of_every_version_gives_pytorchs_answer(tool, device, version, name):
+    path = FIXTURES / version / f"{name}.pt2"
+    model = torch.export.load(path).module()
+    x = torch.randn(2, 8, generator=torch.Generator().manual_seed(1))
+    np.savez(tool.folder / "x.npz", x=x.numpy())
+    said = tool.ok("compile", path, "-o", "m.engine", "--device", device)
+    assert f"{name}.pt2   {3 if 'raw' in name else 5} nodes -> 3 steps" in said and "wrote m.engine" in said
+    tool.ok("run", "m.engine", "--inputs", "x.npz", "--outputs", "y.npz")
+    got = np.load(tool.folder / "y.npz")
+    np.testing.assert_allclose(got["output"], model(x).detach().numpy(), atol=1e-5)
+
+
+def test_a_compiled_model_takes_the_models_name(tool):
+    tool.ok("compile", LATEST / "mlp.pt2", "--device", "reference")
+    assert [path.name for path in tool.folder.iterdir()] == ["mlp.engine"]
+
+
+def test_the_report_lists_the_phases_with_times(tool):
+    said = tool.ok("compile", LATEST / "mlp.pt2", "--device", "reference", "--report")
+    for phase in ["read graph", "optimise", "plan", "write weights"]:
+        assert phase in said
+    report = tool.json("compile", LATEST / "mlp.pt2", "--device", "reference")
+    assert report["nodes"] == 5 and report["seconds"] > 0
+    assert report["file_bytes"] == (tool.folder / "mlp.engine").stat().st_size
+    assert {phase["name"] for phase in report["phases"]} >= {"read graph", "write weights"}
+
+
+def test_every_budget_gives_the_same_bits_and_stays_within(tool, wide, wide_engine):
+    answers = []
+    for budget in ["all", "50%", "10%", "0", "auto", "700KiB"]:
+        arguments = ["run", wide_engine, "--inputs", "x.npz", "--outputs", "y.npz", "--weight-budget", budget]
+        memory = tool.json(*arguments)["memory"]
+        answers.append(next(iter(np.load(tool.folder / "y.npz").values())))
+        assert memory["resident_bytes"] <= memory["weight_budget_bytes"] <= memory["streamable_bytes"]
+        moved = memory["streamable_bytes"] - memory["resident_bytes"]
+        assert memory["streamed_last_run_bytes"] >= moved and (moved == 0) == (memory["scratch_bytes"] == 0)
+    np.testing.assert_allclose(answers[0], wide[2], atol=1e-4)
+    for answer in answers[1:]:
+        assert answer.tobytes() == answers[0].tobytes()
+
+
+def test_a_budget_above_the_total_is_clamped_with_a_warning(tool, wide_engine):
+    done = tool.run("run", wide_engine, "--inputs", "x.npz", "--weight-budget", "10GiB", "--json")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: weight budget 10.00 GiB is more than the ")
+    memory = json.loads(done.stdout)["memory"]
+    assert memory["weight_budget_bytes"] == memory["streamable_bytes"] == memory["resident_bytes"]
+
+
+def test_bench_prints_a_row_for_each_budget_and_draws_them(tool, wide_engine):
+    said = tool.ok("bench", wide_engine, "--weight-budget", "all,50%,0", "--repeat", "3")
+    lines = said.splitlines()
+    assert lines[0].split("   ")[0] == "budget" and [line.split()[0] for line in lines[1:4]] == ["all", "50%", "0"]
+    assert "% of a plain read)" in lines[3] and lines[4] == "plot: wide.budget.svg"
+    plot = xml.etree.ElementTree.parse(tool.folder / "wide.budget.svg")
+    assert len(plot.findall(".//{http://www.w3.org/2000/svg}circle")) == 3
+
+
+def test_bench_gives_throughput_for_batches(tool, wide_engine):
+    rows = tool.json("bench", wide_engine, "--weight-budget", "all", "--batch", "1,8", "--repeat", "3", "--no-plot")["rows"]
+    assert [row["batch"] for row in rows] == [1, 8]
+    for row in rows:
+        assert row["runs"] == 3
+        assert row["items_per_second"] == pytest.approx(row["batch"] * 1e3 / row["latency_p50_ms"])
+    assert not list(tool.folder.glob("*.svg"))
+
+
+def test_bench_under_a_memory_limit_tells_which_batches_fit(tool, wide_engine):
+    need = tool.json("bench", wide_engine, "--weight-budget", "0", "--batch", "1", "--repeat", "1", "--no-plot")
+    limit = need["rows"][0]["memory"]["device_peak_bytes"]
+    message = tool.error(5, "run", wide_engine, "--random", "0", "--memory-limit", limit // 4)
+    assert "does not fit a memory limit of" in message and "it needs at least" in message
+
+
+def test_traces_are_json_that_perfetto_opens(tool, wide_engine):
+    tool.ok("run", wide_engine, "--inputs", "x.npz", "--weight-budget", "0", "--trace", "run.json")
+    tool.ok("bench", wide_engine, "--repeat", "2", "--no-plot", "--trace", "bench.json")
+    tool.ok("compile", LATEST / "mlp.pt2", "--device", "reference", "--trace", "compile.json")
+    for name in ["run", "bench", "compile"]:
+        assert json.loads((tool.folder / f"{name}.json").read_text())["traceEvents"]
+
+
+def test_random_inputs_follow_their_seed_and_sizes(tool, engine):
+    for seed, name in [(1, "a"), (1, "b"), (2, "c")]:
+        tool.ok("run", engine, "--random", seed, "--size", "s77=5", "--outputs", f"{name}.npz")
+    a, b, c = (np.load(tool.folder / f"{name}.npz")["output"] for name in "abc")
+    assert a.shape == (5, 4) and a.tobytes() == b.tobytes() != c.tobytes()
+
+
+def test_inspect_shows_signature_plan_weights_and_graph(tool, engine):
+    seen = tool.json("inspect", engine)
+    assert seen["backend"] == "reference" and seen["profile"] == [{"name": "s77", "min": 1, "opt": 2, "max": 200}]
+    assert seen["inputs"] == [{"name": "x", "is_tensor": True, "dtype": "f32", "shape": ["s77", "8"]}]
+    assert "first.weight" in tool.ok("inspect", engine, "--weights")
+    assert "matmul" in tool.ok("inspect", engine, "--plan")
+    graph = tool.ok("inspect", LATEST / "mlp.pt2", "--graph", "--device", "reference")
+    assert graph.startswith("graph(%x: f32[2, 8])")
+    assert "keeps no graph" in tool.error(6, "inspect", engine, "--graph")
+
+
+def test_a_profile_narrows_the_range_of_a_size(tool):
+    arguments = ["compile", LATEST / "mlp_dynamic.pt2", "-o", "m.engine", "--device", "reference"]
+    tool.ok(*arguments, "--profile", "s77=1:4:16")
+    assert tool.json("inspect", "m.engine")["profile"] == [{"name": "s77", "min": 1, "opt": 4, "max": 16}]
+    message = tool.error(2, "run", "m.engine", "--random", "0", "--size", "s77=17")
+    assert message == "error: --size s77=17: the engine's profile allows 1 to 16 for 's77'\n"
+
+
+def test_verify_finds_a_flipped_byte_anywhere(tool, engine):
+    assert "sound" in tool.ok("verify", engine)
+    path = tool.folder / engine
+    sound = path.read_bytes()
+    for at in range(0, len(sound), max(1, len(sound) // 40)):
+        damaged = bytearray(sound)
+        damaged[at] ^= 0x40
+        path.write_bytes(damaged)
+        assert tool.run("verify", engine).returncode == 4, f"byte {at}"
+
+
+def test_an_error_in_json_has_its_code_and_message(tool):
+    done = tool.run("run", "none.engine", "--random", "1", "--json")
+    assert done.returncode == 3
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "not_found" and "none.engine" in error["message"] and error["message"] in done.stderr
+
+
+def test_no_progress_bar_goes_into_a_pipe(tool, wide):
+    done = tool.run("compile", wide[0], "--device", "reference")
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_help_documents_the_exit_codes(tool):
+    said = tool.ok("--help")
+    documented = (pathlib.Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    for code in ["2", "3", "4", "5", "6", "7", "70", "130"]:
+        assert f"\n  {code} " in said and code in documented
