@@ -1,21 +1,24 @@
 // StepKernel: one step of a cpu plan, made for one set of shapes.
 //
-// Each family of kernels (products.cpp, pointwise.cpp, …) gives a table of rows; kernels.cpp joins them. A step's
-// `kernel` names its row. The lowering (lowering/cpu) writes only steps that these rows take.
+// Each family of kernels (products.cpp, pointwise.cpp, …) gives a table of rows; kernels.cpp joins them. A
+// step's `kernel` names its row. The lowering (lowering/cpu) writes only steps that these rows take.
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <headrace/status.h>
 #include "core/attributes.h"
 #include "core/shape.h"
 #include "engine/plan.h"
 #include "kernels/kernels.h"
-#include <headrace/status.h>
 
 namespace headrace::cpu {
 
@@ -32,6 +35,20 @@ struct StepTensor {
   std::byte* at(const Addresses& addresses) const;  // nullptr for kRows weights
 };
 
+// What the kernels of one plan share, by a key that says all of it: primitives that are compiled once.
+class SharedParts {
+ public:
+  template <class T>
+  std::shared_ptr<const T> find(const std::string& key) const {
+    const auto found = parts_.find(key);
+    return found == parts_.end() ? nullptr : std::static_pointer_cast<const T>(found->second);
+  }
+  void add(const std::string& key, std::shared_ptr<const void> part) { parts_[key] = std::move(part); }
+
+ private:
+  std::map<std::string, std::shared_ptr<const void>> parts_;
+};
+
 // All that a kernel is made from.
 struct StepShapes {
   const Plan* plan = nullptr;  // outlives the kernel
@@ -41,10 +58,11 @@ struct StepShapes {
   DimBindings dims;  // for attributes that are Dims
   DimBindings opt;   // the profile's opt: what packed layouts were chosen for
   int threads = 1;
+  SharedParts* shared = nullptr;  // nullptr: nothing is shared
 };
 
-// Threads: run is const; calls with different addresses may overlap. Parallel loops run on OpenMP's team, of at most
-// StepShapes::threads threads.
+// Threads: run is const; calls with different addresses may overlap. Parallel loops run on OpenMP's team, of
+// at most StepShapes::threads threads.
 class StepKernel {
  public:
   virtual ~StepKernel() = default;
@@ -59,13 +77,15 @@ struct KernelRow {
 };
 
 // One function a family.
-std::span<const KernelRow> product_kernels();      // matmul, conv (oneDNN)
-std::span<const KernelRow> pool_kernels();         // max_pool, avg_pool, adaptive_avg_pool
-std::span<const KernelRow> attention_kernels();    // attention
-std::span<const KernelRow> pointwise_kernels();    // pointwise
-std::span<const KernelRow> norm_kernels();         // layer_norm, rms_norm, group_norm, softmax, rotary
-std::span<const KernelRow> reduce_kernels();       // reduce, arg_reduce, cumsum
-std::span<const KernelRow> move_kernels();         // copy (any strides to any strides, same dtype), pad, iota, fill, dim_value
-std::span<const KernelRow> index_kernels();        // gather (also of kRows weights), gather_elements, index
+std::span<const KernelRow> product_kernels();     // matmul, conv (oneDNN)
+std::span<const KernelRow> pool_kernels();        // max_pool, avg_pool, adaptive_avg_pool
+std::span<const KernelRow> batch_norm_kernels();  // batch_norm
+std::span<const KernelRow> attention_kernels();   // attention
+std::span<const KernelRow> pointwise_kernels();   // pointwise
+std::span<const KernelRow> norm_kernels();        // layer_norm, rms_norm, group_norm, softmax, rotary
+std::span<const KernelRow> reduce_kernels();      // reduce, arg_reduce, cumsum
+std::span<const KernelRow>
+move_kernels();  // copy (any strides to any strides, same dtype), pad, iota, fill, dim_value
+std::span<const KernelRow> index_kernels();  // gather (also of kRows weights), gather_elements, index
 
 }  // namespace headrace::cpu

@@ -1,0 +1,23 @@
+// MatmulForm: a matmul step, checked, with every operand broadcast.
+#pragma once
+
+#include "kernels/cpu/products.h"
+
+namespace headrace::cpu {
+
+struct MatmulForm {
+  DType dtype = DType::kF32;
+  const RecipeStep* packed = nullptr;  // b is a packed weight: this is its layout
+  Sizes batch;
+  int64_t m = 0, k = 0, n = 0;
+  // Strides are those of [batch.., M, K], [batch.., K, N] (not for a packed b) and [batch.., M, N].
+  StepTensor a, b, out;
+  std::optional<StepTensor> bias;      // [N]
+  std::optional<StepTensor> residual;  // as out
+  std::optional<Pointwise> epilogue;
+
+  // Errors: kCorrupt.
+  static Result<MatmulForm> make(const StepShapes& step);
+};
+
+}  // namespace headrace::cpu
