@@ -1,0 +1,133 @@
+// The plan's driver: one StepKernel a step.
+#include <array>
+
+#include "core/error.h"
+#include "engine/sizes.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/step_kernel.h"
+
+namespace headrace::cpu {
+
+namespace {
+
+const KernelRow* find_row(std::string_view name) {
+  static const std::array tables = {product_kernels(),   pool_kernels(),      batch_norm_kernels(),
+                                    attention_kernels(), pointwise_kernels(), norm_kernels(),
+                                    reduce_kernels(),    move_kernels(),      index_kernels()};
+  for (const std::span<const KernelRow> table : tables)
+    for (const KernelRow& row : table)
+      if (row.name == name) return &row;
+  return nullptr;
+}
+
+Result<StepTensor> evaluate_tensor(const Plan& plan, TensorIndex index, const DimBindings& dims) {
+  const PlanTensor& from = plan.tensors[static_cast<size_t>(index)];
+  StepTensor tensor;
+  tensor.dtype = from.dtype;
+  tensor.buffer = from.buffer;
+  HR_ASSIGN(tensor.shape, evaluate(from.shape, dims));
+  HR_ASSIGN(tensor.strides, evaluate(from.strides, dims));
+  HR_ASSIGN(tensor.offset, from.offset.evaluate(dims));
+  const Buffer& buffer = plan.buffers[static_cast<size_t>(from.buffer)];
+  HR_ASSIGN(const int64_t size, buffer.size.evaluate(dims));
+  const std::optional<int64_t> end = window_end(tensor.shape, tensor.strides, tensor.offset);
+  if (!end || *end > size / dtype_size(from.dtype))
+    return corrupt(
+        "a tensor of sizes {} and strides {} at {} leaves its buffer of {} bytes; the engine file is damaged",
+        to_text(tensor.shape), to_text(tensor.strides), tensor.offset, size);
+  if (buffer.kind == BufferKind::kWeight) tensor.weight = buffer.index;
+  return tensor;
+}
+
+class CpuPrepared : public Prepared {
+ public:
+  explicit CpuPrepared(int threads) : threads_(threads) {}
+
+  Bytes workspace(StepIndex step) const override {
+    const auto& kernel = kernels_[static_cast<size_t>(step)];
+    return kernel ? kernel->workspace() : Bytes{};
+  }
+  Status enqueue(StepIndex step, const Addresses& at, Queue&) const override {
+    const auto& kernel = kernels_[static_cast<size_t>(step)];
+    if (!kernel) return {};
+    const TeamSize team(threads_);
+    return kernel->run(at);
+  }
+  void add(std::unique_ptr<StepKernel> kernel) { kernels_.push_back(std::move(kernel)); }
+
+ private:
+  std::vector<std::unique_ptr<StepKernel>> kernels_;  // by step; nullptr: nothing to do
+  int threads_;
+};
+
+class CpuExecutable : public Executable {
+ public:
+  explicit CpuExecutable(std::shared_ptr<const Plan> plan) : plan_(std::move(plan)) {}
+
+  Result<std::shared_ptr<const Prepared>> prepare(const DimBindings& dims, int threads) override {
+    auto prepared = std::make_shared<CpuPrepared>(threads);
+    const TeamSize team(threads);  // oneDNN makes primitives for the team that will run them
+    SharedParts shared;
+    StepShapes shapes;
+    shapes.plan = plan_.get();
+    shapes.dims = dims;
+    shapes.opt = opt_bindings(plan_->symbols);
+    shapes.threads = threads;
+    shapes.shared = &shared;
+    for (const Step& step : plan_->steps) {
+      HR_ASSIGN(std::unique_ptr<StepKernel> kernel, make(step, shapes));
+      prepared->add(std::move(kernel));
+    }
+    return std::shared_ptr<const Prepared>(std::move(prepared));
+  }
+
+ private:
+  Result<std::unique_ptr<StepKernel>> make(const Step& step, StepShapes& shapes) const {
+    shapes.step = &step;
+    shapes.inputs.clear();
+    shapes.outputs.clear();
+    for (const TensorIndex input : step.inputs) {
+      std::optional<StepTensor>& tensor = shapes.inputs.emplace_back();
+      if (input == kNone) continue;
+      HR_ASSIGN(tensor, evaluate_tensor(*plan_, input, shapes.dims));
+    }
+    bool empty = true;
+    for (const TensorIndex output : step.outputs) {
+      HR_ASSIGN(StepTensor tensor, evaluate_tensor(*plan_, output, shapes.dims));
+      empty = empty && tensor.elements() == 0;
+      shapes.outputs.push_back(std::move(tensor));
+    }
+    if (empty) return std::unique_ptr<StepKernel>();
+    return find_row(step.kernel)->make(shapes);
+  }
+
+  std::shared_ptr<const Plan> plan_;
+};
+
+class CpuKernels : public Kernels {
+ public:
+  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
+    if (plan->backend != "cpu")
+      return incompatible("the engine is for the {} back end, not for cpu; compile the model for cpu",
+                          plan->backend);
+    if (plan->fingerprint != fingerprint())
+      return incompatible("the engine was compiled for '{}', and this is '{}'; compile the model again here",
+                          plan->fingerprint, fingerprint());
+    for (const Step& step : plan->steps)
+      if (!find_row(step.kernel))
+        return corrupt(
+            "step '{}' asks for the kernel '{}', which the cpu back end does not have; the engine file is "
+            "damaged",
+            step.label, step.kernel);
+    return std::unique_ptr<Executable>(std::make_unique<CpuExecutable>(std::move(plan)));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Kernels> make_kernels() { return std::make_unique<CpuKernels>(); }
+
+std::string fingerprint() { return fmt::format("cpu {} {}", onednn_isa(), onednn_version()); }
+
+}  // namespace headrace::cpu
