@@ -1,0 +1,199 @@
+#include "lowering/cpu/cpu_lowering.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "core/error.h"
+#include "core/pointwise.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/packing.h"
+#include "lowering/cpu/cpu_support.h"
+#include "lowering/cpu/cpu_weights.h"
+#include "lowering/plan_builder.h"
+
+namespace headrace::cpu {
+
+namespace {
+
+bool is_view(const ir::Node& node) {
+  return node.is("reshape") || node.is("transpose") || node.is("slice") || node.is("expand");
+}
+
+// Steps that write each element once, wherever it lies. Products write dense results only, by a copy if need
+// be.
+bool writes_anywhere(const ir::Node& node) {
+  return !is_view(node) && !node.is("concat") && !node.is("matmul") && !node.is("conv");
+}
+
+class GraphLowering {
+ public:
+  explicit GraphLowering(const ir::Graph& graph)
+      : graph_(graph),
+        builder_(graph, "cpu", fingerprint()),
+        weights_(builder_, opt_bindings(graph.symbols)) {}
+
+  Result<Plan> run() {
+    builder_.write_outputs_through_reshapes();
+    // From the last to the first, so that windows of windows come out.
+    for (auto node = graph_.nodes().rbegin(); node != graph_.nodes().rend(); ++node) {
+      if (builder_.is_build_time(**node)) continue;
+      if ((*node)->is("concat")) HR_TRY(place_pieces(**node));
+      if ((*node)->is("transpose")) HR_TRY(place_transposed(**node));
+    }
+    for (const auto& node : graph_.nodes())
+      if (!builder_.is_build_time(*node)) HR_TRY(lower(*node));
+    return builder_.finish();
+  }
+
+ private:
+  // Whether the step that makes `value` can be told to write it elsewhere.
+  bool is_placeable(const ir::Value& value) const {
+    return value.kind() == ir::ValueKind::kResult && !builder_.is_build_time(value) &&
+           !builder_.has_tensor(&value) && !value.is_graph_output() && !is_view(*value.producer());
+  }
+
+  Status place_pieces(const ir::Node& concat) {
+    HR_ASSIGN(const std::vector<TensorIndex> windows, builder_.concat_windows(concat));
+    for (size_t i = 0; i < windows.size(); ++i)
+      if (is_placeable(*concat.input(i))) builder_.place(concat.input(i), windows[i]);
+    return {};
+  }
+
+  // A transpose whose input's step can write it as the transpose wants it, where somebody wants that dense.
+  Status place_transposed(const ir::Node& node) {
+    const ir::Value &from = *node.input(0), &to = *node.output();
+    if (!is_placeable(from) || from.users().size() != 1 || !writes_anywhere(*from.producer())) return {};
+    const bool wanted = builder_.has_tensor(&to) || to.is_graph_output() ||
+                        std::any_of(to.users().begin(), to.users().end(), [](const ir::Node* user) {
+                          return user->is("reshape") || user->is("matmul") || user->is("conv");
+                        });
+    if (!wanted) return {};
+    HR_ASSIGN(const TensorIndex whole, builder_.tensor(&to));
+    const std::vector<int64_t> perm = node.attributes().integers("perm");
+    std::vector<int64_t> inverse(perm.size());
+    for (size_t i = 0; i < perm.size(); ++i) inverse[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+    builder_.place(&from, builder_.transpose_view(whole, inverse));
+    written_.insert(&node);
+    return {};
+  }
+
+  Status lower(const ir::Node& node) {
+    if (written_.contains(&node)) return {};
+    if (node.op()->pointwise) return lower_pointwise(node);
+    if (is_view(node)) return lower_view(node);
+    if (node.is("concat")) return lower_concat(node);
+    if (node.is("matmul")) return lower_matmul(node);
+    if (node.is("conv")) return lower_conv(node);
+    if (node.is("gather")) HR_TRY(weights_.place_rows(node));
+    return builder_.add_step(node).status();
+  }
+
+  // One function is a program of one instruction.
+  Status lower_pointwise(const ir::Node& node) {
+    PointwiseProgram program;
+    PointwiseInstruction instruction = {node.op()->pointwise->function, node.output()->dtype(), {}};
+    for (const ir::Value* input : node.inputs()) {
+      instruction.operands.push_back(static_cast<int>(program.inputs.size()));
+      program.inputs.push_back(input->dtype());
+    }
+    program.results = {static_cast<int>(program.inputs.size())};
+    program.instructions.push_back(std::move(instruction));
+    HR_ASSIGN(std::vector<TensorIndex> inputs, builder_.tensors(node.inputs()));
+    HR_ASSIGN(const TensorIndex output, builder_.tensor(node.output()));
+    builder_.add_step("pointwise", node, std::move(inputs), {output}, {{"program", program.text()}});
+    return {};
+  }
+
+  Status lower_view(const ir::Node& node) {
+    if (!builder_.has_tensor(node.output())) {
+      HR_ASSIGN(const bool placed, builder_.place_view(node));
+      if (placed) return {};
+    }
+    // A reshape that no strides describe: its input is copied to where the result lies, in row-major order.
+    HR_ASSIGN(const TensorIndex from, builder_.tensor(node.input(0)));
+    HR_ASSIGN(const TensorIndex to, builder_.tensor(node.output()));
+    const std::optional<TensorIndex> target = builder_.reshape_view(to, node.input(0)->shape());
+    if (!target) return internal_error("'{}': the result of a reshape is not row-major", node.name());
+    builder_.add_step("copy", node, {from}, {*target});
+    return {};
+  }
+
+  Status lower_concat(const ir::Node& node) {
+    HR_ASSIGN(const std::vector<TensorIndex> windows, builder_.concat_windows(node));
+    for (size_t i = 0; i < windows.size(); ++i) {
+      HR_ASSIGN(const TensorIndex piece, builder_.tensor(node.input(i)));
+      if (!(builder_.at(piece) == builder_.at(windows[i])))
+        builder_.add_step("copy", node, {piece}, {windows[i]});
+    }
+    return {};
+  }
+
+  Status lower_matmul(const ir::Node& node) {
+    if (!weights_.packs_matmul(node)) return builder_.add_step(node).status();
+    HR_ASSIGN(const std::vector<WeightPanel> panels, weights_.matmul_panels(node));
+    HR_ASSIGN(const TensorIndex a, builder_.tensor(node.input(0)));
+    HR_ASSIGN(const TensorIndex bias, builder_.tensor(node.input(2)));
+    HR_ASSIGN(const TensorIndex residual, builder_.tensor(node.input(3)));
+    HR_ASSIGN(const TensorIndex out, builder_.tensor(node.output()));
+    AttributeMap attributes = node.attributes();
+    attributes.erase("transpose_b");  // the packed weight says it
+    for (const WeightPanel& panel : panels) {
+      const auto columns = [&](TensorIndex tensor) {
+        if (tensor == kNone || panels.size() == 1) return tensor;
+        const auto last = static_cast<int64_t>(builder_.at(tensor).shape.size()) - 1;
+        if (last < 0 || builder_.at(tensor).shape.back() == Dim(1)) return tensor;  // broadcast
+        return builder_.slice_view(tensor, last, panel.begin, panel.end - panel.begin);
+      };
+      builder_.add_step("matmul", node, {a, panel.tensor, columns(bias), columns(residual)}, {columns(out)},
+                        attributes);
+    }
+    return {};
+  }
+
+  Status lower_conv(const ir::Node& node) {
+    if (!weights_.packs_conv(node)) return builder_.add_step(node).status();
+    HR_ASSIGN(std::vector<TensorIndex> inputs, [&]() -> Result<std::vector<TensorIndex>> {
+      std::vector<TensorIndex> list;
+      for (size_t i = 0; i < node.inputs().size(); ++i) {
+        HR_ASSIGN(const TensorIndex tensor,
+                  i == 1 ? weights_.conv_weight(node) : builder_.tensor(node.input(i)));
+        list.push_back(tensor);
+      }
+      return list;
+    }());
+    HR_ASSIGN(const TensorIndex out, builder_.tensor(node.output()));
+    builder_.add_step("conv", node, std::move(inputs), {out}, node.attributes());
+    return {};
+  }
+
+  const ir::Graph& graph_;
+  PlanBuilder builder_;
+  CpuWeights weights_;
+  std::set<const ir::Node*> written_;  // transposes whose result is written by the step of their input
+};
+
+class CpuLowering : public Lowering {
+ public:
+  std::string_view name() const override { return "cpu"; }
+  Support supports(const ir::Node& node) const override { return supports_node(node); }
+  ir::Preferences preferences() const override {
+    ir::Preferences preferences;
+    preferences.channels_last = true;
+    preferences.fuse_pointwise = true;
+    preferences.fuse_attention = true;
+    preferences.fuse_norm = true;
+    preferences.join_matmuls = true;
+    preferences.epilogues = product_epilogues();
+    preferences.fuse_residual = true;
+    return preferences;
+  }
+  Result<Plan> lower(const ir::Graph& graph) const override { return GraphLowering(graph).run(); }
+  std::string fingerprint() const override { return cpu::fingerprint(); }
+};
+
+}  // namespace
+
+std::unique_ptr<Lowering> make_lowering() { return std::make_unique<CpuLowering>(); }
+
+}  // namespace headrace::cpu
