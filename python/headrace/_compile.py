@@ -129,15 +129,23 @@ def _compile(module: torch.nn.Module | ExportedProgram, args: tuple[Any, ...] | 
             raise TypeError("compile() of a module needs example inputs: inputs=, arg_inputs= or kwarg_inputs=")
         program = _export(module, args or (), kwargs or {})
     profile = _profile(program, args or (), kwargs or {})
+    if isinstance(module, torch.nn.Module):
+        _widen(program, profile)
 
     folder = tempfile.TemporaryDirectory(prefix="headrace-")
-    path = Path(options.engine_path) if options.engine_path is not None else Path(folder.name) / "model.engine"
-    archive = Path(folder.name) / "model.pt2"
-    torch.export.save(program, archive)
-    _core.compile_archive(archive, path, device=backend, precision=precision, profile=profile,
-                          passes_off=list(options.passes_off), verify_passes=options.verify_passes, trace=options.trace)
-    archive.unlink()
-    engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder)
+    try:
+        path = Path(options.engine_path or Path(folder.name) / "model.engine")
+        archive = Path(folder.name) / "model.pt2"
+        torch.export.save(program, archive)
+        _core.compile_archive(archive, path, device=backend, precision=precision, profile=profile,
+                              passes_off=list(options.passes_off), verify_passes=options.verify_passes, trace=options.trace)
+        archive.unlink()
+        engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder)
+    except BaseException:
+        folder.cleanup()
+        raise
+    if options.engine_path is not None:
+        folder.cleanup()
     return CompiledModule(engine, program.call_spec.in_spec, program.call_spec.out_spec)
 
 
@@ -187,3 +195,15 @@ def _profile(program: ExportedProgram, args: tuple[Any, ...], kwargs: dict[str, 
                 symbol = str(size.node.expr)
                 ranges[symbol] = _core.ProfileRange(symbol, value.min_shape[axis], value.opt_shape[axis], value.max_shape[axis])
     return list(ranges.values())
+
+
+def _widen(program: ExportedProgram, profile: list[_core.ProfileRange]) -> None:
+    """Lets sizes be 1 where an `Input` says so.
+
+    PyTorch traces every dynamic size as 2 or more, and goes below only in the ranges of named dims; but two dims of one
+    size need one name, which `Input`s do not have.
+    """
+    wanted = {p.name: p for p in profile}
+    for symbol, known in list(program.range_constraints.items()):
+        if str(symbol) in wanted and wanted[str(symbol)].min < known.lower == 2:
+            program.range_constraints[symbol] = type(known)(wanted[str(symbol)].min, known.upper)

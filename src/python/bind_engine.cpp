@@ -66,9 +66,14 @@ void bind_engine(nb::module_& module) {
            "Bytes of weights that may be resident; None: automatic.")
       .def("set_memory_limit", &PyEngine::set_memory_limit, "limit"_a.none())
       .def("write_trace", &PyEngine::write_trace, "path"_a)
-      .def("start_trace", [](PyEngine& self) { self.context().start_trace(); })
-      .def("memory", [](PyEngine& self) { return self.context().memory(); })
-      .def("report", [](PyEngine& self) { return self.context().report(); })
+      .def("start_trace",
+           [](PyEngine& self) { self.between_runs([](Context& context) { context.start_trace(); }); })
+      .def(
+          "memory",
+          [](PyEngine& self) { return self.between_runs([](Context& context) { return context.memory(); }); })
+      .def(
+          "report",
+          [](PyEngine& self) { return self.between_runs([](Context& context) { return context.report(); }); })
       .def_prop_ro("streamable", [](PyEngine& self) { return self.engine().streamable().count; })
       .def_prop_ro("weight_budget", [](PyEngine& self) { return self.engine().weight_budget().count; })
       .def_prop_ro("automatic_weight_budget",

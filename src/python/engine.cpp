@@ -1,5 +1,7 @@
 #include "python/engine.h"
 
+#include <nanobind/stl/string.h>
+
 #include "python/errors.h"
 #include "python/interrupts.h"
 
@@ -76,16 +78,13 @@ const PyEngine::Shapes& PyEngine::shapes_for(const std::vector<Tensor>& tensors,
                                              const std::vector<int64_t>& key) {
   const auto known = known_shapes_.find(key);
   if (known != known_shapes_.end()) return known->second;
-  const auto work = [&] {
-    nb::gil_scoped_release release;
-    std::lock_guard lock(running_);
-    return context_.output_shapes(tensors);
-  };
+  auto found = between_runs([&](Context& context) { return context.output_shapes(tensors); });
   Shapes shapes;
-  for (const std::vector<int64_t>& shape : unwrap(work())) {
+  for (const std::vector<int64_t>& shape : unwrap(std::move(found))) {
     nb::list sizes;
     for (const int64_t size : shape) sizes.append(size);
-    shapes.outputs.push_back(nb::tuple(sizes));
+    shapes.tuples.push_back(nb::tuple(sizes));
+    shapes.sizes.push_back(shape);
   }
   if (known_shapes_.size() >= kMostKnownShapes) known_shapes_.clear();
   return known_shapes_[key] = std::move(shapes);
@@ -112,11 +111,8 @@ nb::tuple PyEngine::run(nb::handle inputs) {
     const PortInfo& port = outputs_[i];
     nb::object output = nb::none();
     if (port.is_tensor) {
-      output = torch_.empty(shapes.outputs[i], port.dtype);
-      const auto& sizes = nb::cast<nb::tuple>(shapes.outputs[i]);
-      std::vector<int64_t> shape;
-      for (nb::handle size : sizes) shape.push_back(PyLong_AsLongLong(size.ptr()));
-      results.push_back(Tensor::borrow(torch_.data(output), port.dtype, std::move(shape)));
+      output = torch_.empty(shapes.tuples[i], port.dtype);
+      results.push_back(Tensor::borrow(torch_.data(output), port.dtype, shapes.sizes[i]));
     } else if (port.constant.empty()) {
       results.push_back(Tensor::borrow(&result_numbers[i], DType::kI64, {}));
     } else {
@@ -124,12 +120,7 @@ nb::tuple PyEngine::run(nb::handle inputs) {
     }
     PyTuple_SET_ITEM(made.ptr(), static_cast<Py_ssize_t>(i), output.release().ptr());
   }
-  const auto work = [&] {
-    nb::gil_scoped_release release;
-    std::lock_guard lock(running_);
-    return context_.run_into(tensors, results);
-  };
-  check(work());
+  check(between_runs([&](Context& context) { return context.run_into(tensors, results); }));
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_tensor || !outputs_[i].constant.empty()) continue;
     PyTuple_SetItem(made.ptr(), static_cast<Py_ssize_t>(i), PyLong_FromLongLong(result_numbers[i]));
@@ -146,14 +137,11 @@ void PyEngine::set_weight_budget(std::optional<int64_t> budget) {
 }
 
 void PyEngine::set_memory_limit(std::optional<int64_t> limit) {
-  const auto work = [&] {
-    nb::gil_scoped_release release;
-    std::lock_guard lock(running_);
-    return context_.set_memory_limit(bytes(limit));
-  };
-  check(work());
+  check(between_runs([&](Context& context) { return context.set_memory_limit(bytes(limit)); }));
 }
 
-void PyEngine::write_trace(const std::filesystem::path& path) { check(context_.write_trace(path)); }
+void PyEngine::write_trace(const std::filesystem::path& path) {
+  check(between_runs([&](Context& context) { return context.write_trace(path); }));
+}
 
 }  // namespace headrace::python

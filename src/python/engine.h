@@ -32,12 +32,20 @@ class PyEngine {
   void write_trace(const std::filesystem::path& path);
 
   Engine& engine() { return engine_; }
-  Context& context() { return context_; }
+
+  // Calls `work` on the context between runs.
+  template <class Work>
+  auto between_runs(const Work& work) {
+    nanobind::gil_scoped_release release;
+    std::lock_guard lock(running_);
+    return work(context_);
+  }
 
  private:
   // What the outputs are like for one set of input shapes and numbers.
   struct Shapes {
-    std::vector<nanobind::object> outputs;  // tuples of ints
+    std::vector<std::vector<int64_t>> sizes;
+    std::vector<nanobind::object> tuples;  // the same as tuples of ints, for PyTorch
   };
   struct Opened {
     Engine engine;

@@ -1,5 +1,7 @@
 #include "python/torch_api.h"
 
+#include <nanobind/stl/string.h>
+
 #include "python/errors.h"
 
 namespace headrace::python {
@@ -68,13 +70,14 @@ Tensor TorchApi::borrow(nb::handle object, const PortInfo& port) const {
   if (dtype == dtypes_.size()) refuse(object, port);
   if (stolen(PyObject_CallMethodNoArgs(object.ptr(), is_neg_.ptr())).ptr() == Py_True) refuse(object, port);
   const nb::object shape = stolen(PyObject_GetAttr(object.ptr(), shape_.ptr()));
-  PyObject* strides = PyObject_CallMethodNoArgs(object.ptr(), stride_.ptr());
-  if (strides == nullptr) {  // sparse tensors have none
+  const nb::object strides = nb::steal(PyObject_CallMethodNoArgs(object.ptr(), stride_.ptr()));
+  const nb::object address = nb::steal(PyObject_CallMethodNoArgs(object.ptr(), data_ptr_.ptr()));
+  if (!strides.is_valid() || !address.is_valid()) {  // sparse tensors and fake ones have none
     PyErr_Clear();
     refuse(object, port);
   }
-  const nb::object owned = nb::steal(strides);
-  return Tensor::borrow(data(object), static_cast<DType>(dtype), sizes(shape.ptr()), sizes(strides));
+  return Tensor::borrow(PyLong_AsVoidPtr(address.ptr()), static_cast<DType>(dtype), sizes(shape.ptr()),
+                        sizes(strides.ptr()));
 }
 
 void TorchApi::refuse(nb::handle object, const PortInfo& port) const {
@@ -95,6 +98,9 @@ void TorchApi::refuse(nb::handle object, const PortInfo& port) const {
   if (nb::cast<bool>(object.attr("is_neg")())) {
     throw_type_error(input + "is a lazily negated view; pass .resolve_neg() of it");
   }
+  bool known = false;
+  for (const nb::object& type : dtypes_) known = known || type.is(object.attr("dtype"));
+  if (known) throw_type_error(input + "has no memory of its own; pass a plain tensor");
   throw_type_error(input + "is " + dtype + ", which engines do not know; it must be " +
                    std::string(dtype_name(port.dtype)));
 }
