@@ -1,0 +1,163 @@
+"""How arguments go in and results come out."""
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.utils._pytree as pytree
+from models import Mlp, WideMlp, assert_close
+
+import headrace as hr
+
+DEVICE = "reference"
+
+
+@dataclass
+class Pair:
+    a: torch.Tensor
+    b: torch.Tensor
+
+
+torch.export.register_dataclass(Pair, serialized_type_name="headrace.tests.Pair")
+
+
+class Nested(torch.nn.Module):
+    def forward(self, pair, *, named):
+        x, (y, _) = pair.a + pair.b, named["z"]
+        return {"sum": Pair(x, y), "rest": (None, [y * 2])}
+
+
+class Keyword(torch.nn.Module):
+    def forward(self, ids, position_ids=None):
+        return ids + position_ids
+
+
+class Several(torch.nn.Module):
+    def forward(self, x):
+        return x + 1, x * 2
+
+
+class Constants(torch.nn.Module):
+    def forward(self, x, scale, flag=True):
+        return x * scale if flag else x
+
+
+def test_nested_arguments_and_results_keep_their_classes():
+    pair, z = Pair(torch.randn(2, 3), torch.randn(2, 3)), (torch.randn(4), None)
+    module = hr.compile(Nested(), arg_inputs=[pair], kwarg_inputs={"named": {"z": z}}, device=DEVICE)
+    got, want = module(pair, named={"z": z}), Nested()(pair, named={"z": z})
+    assert pytree.tree_structure(got) == pytree.tree_structure(want)
+    for g, w in zip(pytree.tree_leaves(got), pytree.tree_leaves(want)):
+        assert (g is None and w is None) or torch.equal(g, w)
+
+
+def test_a_tuple_of_results_is_a_tuple():
+    x = torch.randn(3)
+    got = hr.compile(Several(), arg_inputs=[x], device=DEVICE)(x)
+    assert isinstance(got, tuple) and torch.equal(got[0], x + 1) and torch.equal(got[1], x * 2)
+
+
+def test_arguments_go_by_position_or_by_name():
+    ids, position_ids = torch.arange(4), torch.arange(4)
+    module = hr.compile(Keyword(), arg_inputs=[ids], kwarg_inputs={"position_ids": position_ids}, device=DEVICE)
+    want = ids + position_ids
+    for got in (module(ids, position_ids=position_ids), module(ids, position_ids), module(position_ids=position_ids, ids=ids)):
+        assert torch.equal(got, want)
+
+
+def test_a_keyword_left_out_is_named():
+    ids = torch.arange(4)
+    module = hr.compile(Keyword(), arg_inputs=[ids], kwarg_inputs={"position_ids": ids}, device=DEVICE)
+    with pytest.raises(TypeError, match=r"^forward\(\) is missing 'position_ids'; the model was exported with ids, position_ids$"):
+        module(ids)
+    with pytest.raises(TypeError, match="got an argument 'mask' that the export does not have"):
+        module(ids, position_ids=ids, mask=ids)
+    with pytest.raises(TypeError, match="got 'ids' twice"):
+        module(ids, ids=ids, position_ids=ids)
+
+
+def test_constants_must_be_those_of_the_export():
+    x = torch.randn(3)
+    module = hr.compile(Constants(), arg_inputs=[x, 2.5, True], device=DEVICE)
+    assert torch.equal(module(x, 2.5, True), x * 2.5)
+    with pytest.raises(ValueError, match="is 3.0, but the model was exported with 2.5"):
+        module(x, 3.0, True)
+
+
+def test_inputs_need_not_be_contiguous():
+    model, x = Mlp().eval(), torch.randn(16, 6)
+    module = hr.compile(model, arg_inputs=[torch.randn(6, 16)], device=DEVICE)
+    with torch.no_grad():
+        assert_close(module(x.t()), model(x.t()))
+        assert_close(module(x.t().repeat(1, 2)[:, ::2]), model(x.t().repeat(1, 2)[:, ::2]))
+        assert_close(module(x[:, :1].t().expand(6, 16)), model(x[:, :1].t().expand(6, 16)))
+
+
+def test_results_are_new_tensors_each_time():
+    x = torch.randn(3)
+    module = hr.compile(Several(), arg_inputs=[x], device=DEVICE)
+    first = module(x)[0]
+    kept = first.clone()
+    second = module(x + 1)[0]
+    assert first.data_ptr() != second.data_ptr() and torch.equal(first, kept)
+
+
+def test_nan_and_infinity_pass_through():
+    x = torch.tensor([float("nan"), float("inf"), -float("inf")])
+    got = hr.compile(Several(), arg_inputs=[x], device=DEVICE)(x)[0]
+    assert torch.equal(got.isnan(), x.isnan()) and torch.equal(got[1:], x[1:])
+
+
+def test_a_default_device_of_torch_does_not_move_results():
+    x = torch.randn(3)
+    module = hr.compile(Several(), arg_inputs=[x], device=DEVICE)
+    with torch.device("meta"):
+        got = module(x)[0]
+    assert got.device.type == "cpu" and torch.equal(got, x + 1)
+
+
+def test_threads_may_call_one_module():
+    model = WideMlp().eval()
+    inputs = [torch.randn(4, 64) for _ in range(8)]
+    module = hr.compile(model, arg_inputs=[inputs[0]], device=DEVICE)
+    want = [module(x) for x in inputs]
+    got: dict[int, torch.Tensor] = {}
+
+    def run(i: int) -> None:
+        got[i] = module(inputs[i])
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(inputs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(got[i], want[i]) for i in range(len(inputs)))
+
+
+def test_a_module_prints_its_engine():
+    x = torch.randn(3)
+    text = str(hr.compile(Several(), arg_inputs=[x], device=DEVICE))
+    assert "(_run_on_acc_0): EngineModule(reference, 1 inputs, 2 outputs)" in text
+
+
+COUNT_POOLS = """
+import json, torch, headrace as hr
+x = torch.randn(64, 256)
+model = torch.nn.Linear(256, 256).eval()
+module = hr.compile(model, arg_inputs=[x])
+with torch.no_grad():
+    model(x), module(x)
+maps = open("/proc/self/maps").read().split()
+print(json.dumps(sorted({m for m in maps if "gomp" in m.rpartition("/")[2] and "dnnl" not in m})))
+"""
+
+
+def test_pytorch_and_headrace_share_one_pool_of_threads(cpu):
+    # A process of its own: this one may hold libraries of other tests.
+    run = subprocess.run([sys.executable, "-c", COUNT_POOLS], capture_output=True, text=True, check=True)
+    pools = json.loads(run.stdout)
+    assert len(pools) == 1 and "/torch/lib/" in pools[0], pools

@@ -1,0 +1,85 @@
+"""Engine files and archives."""
+
+import gc
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from models import Mlp, assert_close
+
+import headrace as hr
+
+
+@pytest.fixture
+def module():
+    return hr.compile(Mlp().eval(), arg_inputs=[torch.zeros(3, 16)], device="reference")
+
+
+def test_a_loaded_engine_gives_the_same_bits(module, tmp_path):
+    hr.save(module, tmp_path / "mlp.engine")
+    loaded = hr.load(tmp_path / "mlp.engine")
+    x = torch.randn(3, 16)
+    assert torch.equal(loaded(x), module(x))
+    assert torch.equal(loaded(x=x), module(x))
+    assert [p.name for p in tmp_path.iterdir()] == ["mlp.engine"]
+
+
+def test_a_loaded_engine_knows_hugging_face_outputs(tmp_path):
+    import zoo
+
+    m = zoo.ZOO["bert_small"].make()
+    made = hr.compile(m.module.eval(), kwarg_inputs=m.example, device="reference", engine_path=tmp_path / "bert.engine")
+    got, want = hr.load(tmp_path / "bert.engine")(**m.example), made(**m.example)
+    assert type(got) is type(want) and torch.equal(got.pooler_output, want.pooler_output)
+
+
+def test_the_temporary_engine_goes_with_its_module():
+    module = hr.compile(Mlp().eval(), arg_inputs=[torch.zeros(3, 16)], device="reference")
+    path = Path(module.engine.path)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]  # the archive is gone
+    del module
+    gc.collect()
+    assert not path.parent.exists()
+
+
+def test_a_failed_compile_leaves_no_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match="fp12"):
+        hr.compile(Mlp().eval(), arg_inputs=[torch.zeros(3, 16)], device="reference", precision="fp12",
+                   engine_path=tmp_path / "m.engine")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_writes_an_archive_with_composite_ops_whole(tmp_path):
+    program = hr.export(Mlp().eval(), (torch.zeros(3, 16),), path=tmp_path / "mlp.pt2")
+    targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert targets == ["aten.linear.default", "aten.relu.default", "aten.linear.default"]
+    again = torch.export.load(tmp_path / "mlp.pt2")
+    x = torch.randn(3, 16)
+    assert_close(hr.dynamo.compile(again, [x], device="reference")(x), program.module()(x).detach())
+
+
+def test_a_missing_file_is_not_found(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.engine"):
+        hr.load(tmp_path / "none.engine")
+
+
+def test_a_damaged_file_is_refused(module, tmp_path):
+    path = tmp_path / "mlp.engine"
+    hr.save(module, path)
+    hr.verify(path)
+    data = bytearray(path.read_bytes())
+    path.write_bytes(data[:len(data) // 2])
+    with pytest.raises(RuntimeError):
+        hr.load(path)
+    (tmp_path / "text.engine").write_text("no engine at all")
+    with pytest.raises(RuntimeError):
+        hr.load(tmp_path / "text.engine")
+
+
+def test_a_folder_that_is_not_there_is_named(module, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        hr.save(module, tmp_path / "none" / "mlp.engine")
+    with pytest.raises(FileNotFoundError, match="none"):
+        hr.compile(Mlp().eval(), arg_inputs=[torch.zeros(3, 16)], device="reference", engine_path=tmp_path / "none" / "m.engine")
