@@ -239,12 +239,16 @@ Status bench_command(const BenchArguments& arguments, const Console& console) {
   HR_ASSIGN(Engine engine, open_engine(first, console));
   Bench bench(arguments, console, engine);
   std::vector<Row> rows;
+  const Progress progress = console.progress();
+  const auto row_count = static_cast<int64_t>(batches.size() * budgets.size());
   for (const int64_t batch : batches) {
     for (const std::string& budget : budgets) {
+      progress({"measure", static_cast<int64_t>(rows.size()), row_count});
       HR_ASSIGN(Row row, bench.row(budget, batch));
       rows.push_back(std::move(row));
     }
   }
+  progress({"measure", row_count, row_count});
   PlainRead plain;
   if (std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.streamed > 0; })) {
     HR_ASSIGN(plain, plain_read(arguments.session.engine));

@@ -3,17 +3,21 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <memory>
 
 #include "cli/json_text.h"
+#include "core/error.h"
 #include "core/trace.h"
 
 namespace headrace::cli {
 namespace {
 
 volatile std::sig_atomic_t interrupted = 0;
+
+}  // namespace
 
 // One line of stderr that is drawn over; it is wiped when the work ends.
 class Bar {
@@ -22,9 +26,9 @@ class Bar {
   void draw(const ProgressEvent& event) {
     const int64_t now = monotonic_ns();
     const bool whole = event.total > 0 && event.done >= event.total;
+    if (whole) return wipe();
     if (now - drawn_ns_ < 50'000'000) return;  // often enough to see it move
     drawn_ns_ = now;
-    if (whole) return wipe();
     constexpr int kCells = 28;
     const double share =
         event.total > 0 ? static_cast<double>(event.done) / static_cast<double>(event.total) : 0;
@@ -45,7 +49,9 @@ class Bar {
   bool shown_ = false;
 };
 
-}  // namespace
+Console::Console(bool json) : json_(json) {
+  if (isatty(STDERR_FILENO) != 0) bar_ = std::make_shared<Bar>();
+}
 
 int exit_code(Code code) {
   switch (code) {
@@ -63,16 +69,22 @@ int exit_code(Code code) {
 }
 
 void Console::print(std::string_view text) const {
+  if (bar_) bar_->wipe();
   if (!json_) std::fwrite(text.data(), 1, text.size(), stdout);
 }
 
 void Console::print_json(std::string_view object) const {
+  if (bar_) bar_->wipe();
   if (json_) fmt::print("{}\n", object);
 }
 
-void Console::warn(std::string_view message) const { fmt::print(stderr, "warning: {}\n", message); }
+void Console::warn(std::string_view message) const {
+  if (bar_) bar_->wipe();
+  fmt::print(stderr, "warning: {}\n", message);
+}
 
 int Console::fail(const Status& status) const {
+  if (bar_) bar_->wipe();
   std::fflush(stdout);
   fmt::print(stderr, "error: {}\n", status.message());
   const JsonObject error =
@@ -82,11 +94,20 @@ int Console::fail(const Status& status) const {
 }
 
 Progress Console::progress() const {
-  if (isatty(STDERR_FILENO) == 0) return [](const ProgressEvent&) { return !cancelled(); };
-  return [bar = std::make_shared<Bar>()](const ProgressEvent& event) {
+  if (!bar_) return cancellation();
+  return [bar = bar_](const ProgressEvent& event) {
     bar->draw(event);
     return !cancelled();
   };
+}
+
+Progress Console::cancellation() const {
+  return [](const ProgressEvent&) { return !cancelled(); };
+}
+
+Status Console::flush() const {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
+  return errno_status(errno, "write to standard output");
 }
 
 void cancel_on_interrupt() {

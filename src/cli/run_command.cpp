@@ -101,6 +101,7 @@ Status run_command(const RunArguments& arguments, const Console& console) {
   HR_ASSIGN(Session session, open_session(arguments.session, console));
   HR_ASSIGN(const std::vector<Tensor> inputs, make_inputs(arguments, session.engine));
   if (!arguments.trace.empty()) session.context.start_trace();
+  if (arguments.repeat == 1) session.context.set_progress(console.progress());
   std::vector<Tensor> results;
   std::vector<int64_t> times;
   for (int i = 0; i < arguments.repeat; ++i) {

@@ -54,7 +54,7 @@ Result<Context> make_context(const Engine& engine, const SessionOptions& options
     HR_ASSIGN(wanted.memory_limit, parse_bytes(*options.memory_limit));
   }
   HR_ASSIGN(Context context, engine.context(wanted));
-  context.set_progress(console.progress());
+  context.set_progress(console.cancellation());
   // Within the limit, as much as fits.
   if (options.memory_limit && options.weight_budget.value_or("auto") == "auto") {
     HR_TRY(context.set_weight_budget(std::nullopt));

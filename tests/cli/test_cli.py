@@ -1,7 +1,12 @@
 """The command line tool, end to end: what it writes, prints and exits with."""
 
 import json
+import os
 import pathlib
+import pty
+import signal
+import subprocess
+import time
 import xml.etree.ElementTree
 
 import numpy as np
@@ -165,3 +170,41 @@ def test_help_documents_the_exit_codes(tool):
     documented = (pathlib.Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     for code in ["2", "3", "4", "5", "6", "7", "70", "130"]:
         assert f"\n  {code} " in said and code in documented
+
+
+def catches(pid, number):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return int(mask.split()[1], 16) >> (number - 1) & 1
+
+
+def test_an_interrupt_ends_a_run_at_a_safe_point(tool, engine):
+    process = subprocess.Popen(
+        [tool.binary, "run", engine, "--random", "0", "--repeat", "1000000000"],
+        cwd=tool.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    while not catches(process.pid, signal.SIGINT):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130 and stdout == "" and "cancelled" in stderr
+
+
+def test_output_that_cannot_be_written_is_an_error(tool, engine):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([tool.binary, "inspect", engine], cwd=tool.folder, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 5 and "standard output" in done.stderr
+
+
+def test_progress_is_drawn_on_a_terminal_and_wiped(tool, wide):
+    tool.ok("compile", wide[0], "-o", "wide.engine", "--device", "reference")  # slow enough to be worth a bar
+    master, terminal = pty.openpty()
+    command = [tool.binary, "bench", "wide.engine", "--batch", "64", "--weight-budget", "all,0", "--repeat", "20", "--no-plot"]
+    done = subprocess.run(command, cwd=tool.folder, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    try:
+        drawn = os.read(master, 1 << 16).decode()
+    except OSError:  # the terminal is gone and nothing was drawn on it
+        drawn = ""
+    os.close(master)
+    assert done.returncode == 0 and "measure" in drawn and drawn.endswith("\r\x1b[2K")

@@ -162,6 +162,7 @@ int main(int argc, char** argv) {
   }
   cancel_on_interrupt();
   const Console console(line.json);
-  const headrace::Status status = dispatch(app, line, console);
+  headrace::Status status = dispatch(app, line, console);
+  if (status.ok()) status = console.flush();
   return status.ok() ? 0 : console.fail(status);
 }
