@@ -36,10 +36,7 @@ std::string text_at(double x, double y, std::string_view anchor, std::string_vie
                      escaped(text));
 }
 
-std::string tick_label(double value) {
-  std::string text = fmt::format("{:.6g}", value);
-  return text;
-}
+std::string tick_label(double value) { return fmt::format("{:.6g}", value); }
 
 struct Frame {
   double most_x, most_y;
