@@ -9,6 +9,12 @@ pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(liburing REQUIRED IMPORTED_TARGET liburing)
 find_package(ZLIB REQUIRED)
 find_package(CLI11 REQUIRED)
+if(SKBUILD)  # pip gives its own build requirements' folder; without isolation they lie in the environment
+  find_package(Python 3.10 REQUIRED COMPONENTS Interpreter)
+  execute_process(COMMAND ${Python_EXECUTABLE} -c "import sys; print(sys.prefix)"
+    OUTPUT_STRIP_TRAILING_WHITESPACE OUTPUT_VARIABLE environment COMMAND_ERROR_IS_FATAL ANY)
+  list(APPEND CMAKE_PREFIX_PATH ${environment})
+endif()
 if(HEADRACE_CPU)
   find_package(dnnl 3.2 CONFIG REQUIRED)
   find_package(OpenMP REQUIRED COMPONENTS CXX)
