@@ -52,6 +52,7 @@ class Bench {
   Result<Row> row(const std::string& budget, int64_t batch);
 
  private:
+  Result<std::vector<Tensor>> make_inputs(int64_t batch) const;
   Status prepare(Context& context, const std::string& budget);
   Status measure(Context& context, std::span<const Tensor> inputs, Row& row);
 
@@ -88,16 +89,21 @@ Status Bench::measure(Context& context, std::span<const Tensor> inputs, Row& row
   return {};
 }
 
-Result<Row> Bench::row(const std::string& budget, int64_t batch) {
-  Row row;
-  row.budget = budget, row.batch = batch;
+Result<std::vector<Tensor>> Bench::make_inputs(int64_t batch) const {
+  if (!arguments_.inputs.empty()) return inputs_from_npz(engine_, arguments_.inputs);
   std::vector<std::string> sizes = arguments_.sizes;
   if (batch > 0) {
     HR_ASSIGN(const std::string symbol, batch_symbol(engine_));
     sizes.push_back(fmt::format("{}={}", symbol, batch));
   }
   HR_ASSIGN(const DimBindings dims, bind_sizes(engine_, sizes));
-  HR_ASSIGN(const std::vector<Tensor> inputs, random_inputs(engine_, dims, arguments_.seed));
+  return random_inputs(engine_, dims, arguments_.values);
+}
+
+Result<Row> Bench::row(const std::string& budget, int64_t batch) {
+  Row row;
+  row.budget = budget, row.batch = batch;
+  HR_ASSIGN(const std::vector<Tensor> inputs, make_inputs(batch));
   SessionOptions session = arguments_.session;
   session.weight_budget = budget.empty() ? "auto" : budget;
   Result<Context> context = make_context(engine_, session, console_);
@@ -113,8 +119,9 @@ Result<Row> Bench::row(const std::string& budget, int64_t batch) {
 
 std::string streamed_text(const Row& row, const PlainRead& plain) {
   if (row.streamed == 0) return "–";
-  std::string text =
-      fmt::format("{} at {}", to_text(row.streamed_per_run()), rate_text(row.streamed_per_second()));
+  const std::string amount = to_text(row.streamed_per_run());
+  if (row.streamed_per_run() < mib(1)) return amount;  // too little to tell a rate
+  std::string text = fmt::format("{} at {}", amount, rate_text(row.streamed_per_second()));
   if (plain.bytes_per_second > 0) {
     text +=
         fmt::format(" ({:.0f} % of a plain read)", 100 * row.streamed_per_second() / plain.bytes_per_second);
@@ -208,12 +215,14 @@ Plot plot_of(const std::vector<Row>& rows, const std::string& engine) {
 }
 
 Status write_plot(const BenchArguments& arguments, const std::vector<Row>& rows, std::string& path) {
-  const auto worked = std::count_if(rows.begin(), rows.end(), [](const Row& row) { return row.status.ok(); });
-  if (arguments.no_plot || (arguments.plot.empty() && worked < 2)) return {};
+  const Plot plot = plot_of(rows, arguments.session.engine);
+  const bool worth = std::any_of(plot.lines.begin(), plot.lines.end(),
+                                 [](const PlotLine& line) { return line.points.size() > 1; });
+  if (arguments.no_plot || (arguments.plot.empty() && !worth)) return {};
   path = arguments.plot.empty()
              ? std::filesystem::path(arguments.session.engine).stem().string() + ".budget.svg"
              : arguments.plot;
-  return write_text_file(path, svg_text(plot_of(rows, arguments.session.engine)));
+  return write_text_file(path, svg_text(plot));
 }
 
 }  // namespace

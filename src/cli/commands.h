@@ -7,6 +7,7 @@
 
 #include <headrace/status.h>
 #include "cli/console.h"
+#include "cli/inputs.h"
 #include "cli/session.h"
 
 namespace headrace::cli {
@@ -23,8 +24,9 @@ Status compile_command(const CompileArguments& arguments, const Console& console
 
 struct RunArguments {
   SessionOptions session;
-  std::string inputs, outputs;  // .npz
-  std::optional<uint64_t> random;
+  std::string inputs, outputs;     // .npz
+  std::optional<uint64_t> random;  // the seed
+  int integers_below = 2;
   std::vector<std::string> sizes;  // NAME=VALUE
   int repeat = 1;
   std::string trace;
@@ -36,7 +38,8 @@ struct BenchArguments {
   std::optional<std::string> budgets;  // "all,50%,10%,0"
   std::string batches;                 // "1,8,32"
   std::vector<std::string> sizes;
-  uint64_t seed = 0;
+  std::string inputs;  // .npz; empty: random
+  RandomValues values;
   int repeat = 0;  // 0: about two seconds a row, 5 to 200 runs
   std::string plot;
   bool no_plot = false;

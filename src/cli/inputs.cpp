@@ -31,7 +31,8 @@ std::string listed(const Items& items, Name name) {
 // Numbers from a seed, the same on every machine (std's distributions are not): SplitMix64 and Box-Muller.
 class Random {
  public:
-  explicit Random(uint64_t seed) : state_(seed) {}
+  explicit Random(const RandomValues& values)
+      : state_(values.seed), below_(static_cast<uint64_t>(values.integers_below)) {}
   uint64_t bits() {
     uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -40,21 +41,21 @@ class Random {
   }
   double uniform() { return (static_cast<double>(bits() >> 11) + 0.5) * 0x1p-53; }
   double normal() { return std::sqrt(-2 * std::log(uniform())) * std::cos(2 * std::numbers::pi * uniform()); }
-  int digit() { return static_cast<int>(bits() % 10); }
+  int64_t integer() { return static_cast<int64_t>(bits() % below_); }
 
  private:
-  uint64_t state_;
+  uint64_t state_, below_;
 };
 
 void fill(const Tensor& tensor, Random& random) {
   for (int64_t i = 0; i < tensor.elements(); ++i) {
     switch (tensor.dtype()) {
       case DType::kBool: tensor.as<uint8_t>()[i] = static_cast<uint8_t>(random.bits() & 1); break;
-      case DType::kU8: tensor.as<uint8_t>()[i] = static_cast<uint8_t>(random.digit()); break;
-      case DType::kI8: tensor.as<int8_t>()[i] = static_cast<int8_t>(random.digit()); break;
-      case DType::kI16: tensor.as<int16_t>()[i] = static_cast<int16_t>(random.digit()); break;
-      case DType::kI32: tensor.as<int32_t>()[i] = random.digit(); break;
-      case DType::kI64: tensor.as<int64_t>()[i] = random.digit(); break;
+      case DType::kU8: tensor.as<uint8_t>()[i] = static_cast<uint8_t>(random.integer()); break;
+      case DType::kI8: tensor.as<int8_t>()[i] = static_cast<int8_t>(random.integer()); break;
+      case DType::kI16: tensor.as<int16_t>()[i] = static_cast<int16_t>(random.integer()); break;
+      case DType::kI32: tensor.as<int32_t>()[i] = static_cast<int32_t>(random.integer()); break;
+      case DType::kI64: tensor.as<int64_t>()[i] = random.integer(); break;
       case DType::kF16: tensor.as<uint16_t>()[i] = float_to_f16(static_cast<float>(random.normal())); break;
       case DType::kBF16: tensor.as<uint16_t>()[i] = float_to_bf16(static_cast<float>(random.normal())); break;
       case DType::kF32: tensor.as<float>()[i] = static_cast<float>(random.normal()); break;
@@ -168,11 +169,12 @@ Result<std::string> batch_symbol(const Engine& engine) {
   return invalid_argument("--batch needs an engine with a dynamic batch; this one has no tensor inputs");
 }
 
-Result<std::vector<Tensor>> random_inputs(const Engine& engine, const DimBindings& dims, uint64_t seed) {
+Result<std::vector<Tensor>> random_inputs(const Engine& engine, const DimBindings& dims,
+                                          const RandomValues& values) {
   const std::vector<PortInfo> ports = engine.inputs();
   const std::vector<std::string> numbers = symbols_of_numbers(engine, ports);
   size_t next_number = 0;
-  Random random(seed);
+  Random random(values);
   std::vector<Tensor> inputs;
   for (const PortInfo& port : ports) {
     if (!port.constant.empty()) {

@@ -26,9 +26,14 @@ Result<DimBindings> bind_sizes(const Engine& engine, std::span<const std::string
 // is no symbol.
 Result<std::string> batch_symbol(const Engine& engine);
 
-// Floats from the normal distribution, integers of 0 to 9, bools; numbers are the size that they stand for.
-// The same seed gives the same values.
-Result<std::vector<Tensor>> random_inputs(const Engine& engine, const DimBindings& dims, uint64_t seed);
+struct RandomValues {
+  uint64_t seed = 0;  // the same seed gives the same values
+  // Integers are 0 or more and below this. 2 suits masks, kinds of tokens, and indices into anything.
+  int integers_below = 2;
+};
+// Floats from the normal distribution, integers, bools; numbers are the size that they stand for.
+Result<std::vector<Tensor>> random_inputs(const Engine& engine, const DimBindings& dims,
+                                          const RandomValues& values);
 
 // The arrays by name, or by position where they are named arr_0, arr_1, ... as numpy.savez names positional
 // ones. f4 arrays become bf16 where the engine asks for that.

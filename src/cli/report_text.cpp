@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "cli/json_text.h"
 #include "core/units.h"
@@ -20,13 +19,13 @@ double quantile_ms(std::vector<int64_t> ns, double share) {
 
 std::string milliseconds(double ms) {
   if (ms < 0.1) return fmt::format("{:.1f} µs", ms * 1e3);
+  if (ms < 1) return fmt::format("{:.0f} µs", ms * 1e3);
   if (ms < 10) return fmt::format("{:.2f} ms", ms);
   return fmt::format("{:.1f} ms", ms);
 }
 
 std::string rate_text(double bytes_per_second) {
-  if (!std::isfinite(bytes_per_second)) return "–";
-  return fmt::format("{:.2f} GiB/s", bytes_per_second / static_cast<double>(gib(1).count));
+  return to_text(Bytes{static_cast<int64_t>(bytes_per_second)}) + "/s";
 }
 
 std::string memory_json(const MemoryReport& memory) {

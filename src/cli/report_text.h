@@ -11,7 +11,7 @@ namespace headrace::cli {
 // Times of runs, in nanoseconds; quantile 0.5 is the median. REQUIRES: some.
 double quantile_ms(std::vector<int64_t> ns, double share);
 std::string milliseconds(double ms);             // "9.8 ms"
-std::string rate_text(double bytes_per_second);  // "1.9 GiB/s"
+std::string rate_text(double bytes_per_second);  // "1.90 GiB/s"
 
 std::string memory_json(const MemoryReport& memory);
 std::string ports_json(const std::vector<PortInfo>& ports);

@@ -56,7 +56,7 @@ Summary summarise(const Tensor& tensor) {
 Result<std::vector<Tensor>> make_inputs(const RunArguments& arguments, const Engine& engine) {
   if (!arguments.inputs.empty()) return inputs_from_npz(engine, arguments.inputs);
   HR_ASSIGN(const DimBindings dims, bind_sizes(engine, arguments.sizes));
-  return random_inputs(engine, dims, arguments.random.value_or(0));
+  return random_inputs(engine, dims, {arguments.random.value_or(0), arguments.integers_below});
 }
 
 void print_outputs(const std::vector<NamedTensor>& outputs, const Console& console) {

@@ -124,6 +124,28 @@ def test_random_inputs_follow_their_seed_and_sizes(tool, engine):
     assert a.shape == (5, 4) and a.tobytes() == b.tobytes() != c.tobytes()
 
 
+def test_random_integers_index_a_table_of_two_and_stay_below_what_is_asked(tool):
+    class Lookup(torch.nn.Module):
+        def __init__(self, rows):
+            super().__init__()
+            self.table = torch.nn.Embedding(rows, 4)
+
+        def forward(self, ids):
+            return self.table(ids), ids + 0
+
+    for rows, below, wanted in [(2, [], 1), (50, ["--integers-below", "50"], 40)]:
+        path = tool.folder / f"lookup{rows}.pt2"
+        torch.export.save(torch.export.export(Lookup(rows), (torch.zeros(200, dtype=torch.int64),)), path)
+        tool.ok("compile", path, "-o", "lookup.engine", "--device", "reference")
+        ids = tool.json("run", "lookup.engine", "--random", "3", *below)["outputs"][1]
+        assert ids["least"] >= 0 and wanted <= ids["most"] < rows
+
+
+def test_bench_takes_inputs_from_a_file(tool, wide_engine):
+    rows = tool.json("bench", wide_engine, "--inputs", "x.npz", "--weight-budget", "all", "--repeat", "2")["rows"]
+    assert rows[0]["runs"] == 2 and not list(tool.folder.glob("*.svg"))  # one point is no plot
+
+
 def test_inspect_shows_signature_plan_weights_and_graph(tool, engine):
     seen = tool.json("inspect", engine)
     assert seen["backend"] == "reference" and seen["profile"] == [{"name": "s77", "min": 1, "opt": 2, "max": 200}]

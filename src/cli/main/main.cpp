@@ -74,6 +74,12 @@ void add_compile(CLI::App& app, CommandLine& line) {
   command->add_option("--trace", arguments.trace, "Write a trace of the build, for Perfetto");
 }
 
+CLI::Option* add_integers(CLI::App* command, int& below) {
+  return command->add_option("--integers-below", below, "Random integers are 0 or more and below this")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 127));  // fits every integer dtype
+}
+
 void add_run(CLI::App& app, CommandLine& line) {
   RunArguments& arguments = line.run;
   CLI::App* command = add_command(app, line, "run", "Run an engine");
@@ -87,6 +93,7 @@ void add_run(CLI::App& app, CommandLine& line) {
   command->add_option("--size", arguments.sizes, "NAME=VALUE of a dynamic size, with --random (default: opt)")
       ->allow_extra_args(false)
       ->excludes(inputs);
+  add_integers(command, arguments.integers_below)->excludes(inputs);
   command->add_option("--outputs", arguments.outputs, "Write the outputs to an .npz (bf16 as f4)");
   command->add_option("--repeat", arguments.repeat, "Number of runs")->check(CLI::Range(1, 1000000000));
   command->add_option("--trace", arguments.trace, "Write a trace of the runs, for Perfetto");
@@ -103,10 +110,16 @@ void add_bench(CLI::App& app, CommandLine& line) {
   CLI::App* command = add_command(app, line, "bench", "Measure an engine with several weight budgets");
   add_session(command, arguments.session);
   command->add_option("--weight-budget", arguments.budgets, "Budgets, as all,50%,10%,0");
-  command->add_option("--batch", arguments.batches, "Sizes of the dynamic batch, as 1,8,32");
+  auto* inputs = command->add_option("--inputs", arguments.inputs, "Inputs from an .npz (default: random)");
+  command->add_option("--batch", arguments.batches, "Sizes of the dynamic batch, as 1,8,32")
+      ->excludes(inputs);
   command->add_option("--size", arguments.sizes, "NAME=VALUE of a dynamic size (default: opt)")
-      ->allow_extra_args(false);
-  command->add_option("--random", arguments.seed, "Seed of the inputs")->capture_default_str();
+      ->allow_extra_args(false)
+      ->excludes(inputs);
+  command->add_option("--random", arguments.values.seed, "Seed of the inputs")
+      ->capture_default_str()
+      ->excludes(inputs);
+  add_integers(command, arguments.values.integers_below)->excludes(inputs);
   command->add_option("--repeat", arguments.repeat, "Runs a row (default: about two seconds of them)")
       ->check(CLI::Range(1, 1000000000));
   command->add_option("--plot", arguments.plot, "Where the plot goes (default: ENGINE.budget.svg)");
