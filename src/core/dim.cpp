@@ -36,7 +36,8 @@ std::optional<int64_t> checked_pow(int64_t base, int64_t exponent) {
   return result;
 }
 
-// Products of sums are multiplied out up to here. Real sizes stay far below; hostile text must not grow without bound.
+// Products of sums are multiplied out up to here. Real sizes stay far below; hostile text must not grow
+// without bound.
 constexpr size_t kMaxExpandedTerms = 32;
 
 // A term of a sum: coefficient times a product without constant factor.
