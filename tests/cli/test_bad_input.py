@@ -214,7 +214,8 @@ def limited(kind, value):
 
 
 def test_a_full_disk_leaves_no_engine(tool):
-    message = tool.error(5, "compile", MLP, "-o", "m.engine", *REFERENCE, preexec_fn=limited(resource.RLIMIT_FSIZE, 4096))
+    full = limited(resource.RLIMIT_FSIZE, 4096)
+    message = tool.error(5, "compile", MLP, "-o", "m.engine", *REFERENCE, preexec_fn=full)
     assert "m.engine" in message
     assert list(tool.folder.iterdir()) == []
 
@@ -227,7 +228,8 @@ def test_running_out_of_descriptors_is_an_error(tool, engine):
 def test_a_killed_compile_leaves_no_partial_engine(tool, wide):
     for wait_ms in range(0, 40, 2):
         target = tool.folder / f"m{wait_ms}.engine"
-        process = subprocess.Popen([tool.binary, "compile", wide[0], "-o", target, *REFERENCE], stdout=subprocess.DEVNULL)
+        command = [tool.binary, "compile", wide[0], "-o", target, *REFERENCE]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         time.sleep(wait_ms / 1000)
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -94,7 +94,8 @@ def test_bench_prints_a_row_for_each_budget_and_draws_them(tool, wide_engine):
 
 
 def test_bench_gives_throughput_for_batches(tool, wide_engine):
-    rows = tool.json("bench", wide_engine, "--weight-budget", "all", "--batch", "1,8", "--repeat", "3", "--no-plot")["rows"]
+    arguments = ["--weight-budget", "all", "--batch", "1,8", "--repeat", "3", "--no-plot"]
+    rows = tool.json("bench", wide_engine, *arguments)["rows"]
     assert [row["batch"] for row in rows] == [1, 8]
     for row in rows:
         assert row["runs"] == 3
@@ -215,14 +216,16 @@ def test_an_interrupt_ends_a_run_at_a_safe_point(tool, engine):
 
 def test_output_that_cannot_be_written_is_an_error(tool, engine):
     with open("/dev/full", "w") as full:
-        done = subprocess.run([tool.binary, "inspect", engine], cwd=tool.folder, stdout=full, stderr=subprocess.PIPE, text=True)
+        command = [tool.binary, "inspect", engine]
+        done = subprocess.run(command, cwd=tool.folder, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 5 and "standard output" in done.stderr
 
 
 def test_progress_is_drawn_on_a_terminal_and_wiped(tool, wide):
     tool.ok("compile", wide[0], "-o", "wide.engine", "--device", "reference")  # slow enough to be worth a bar
     master, terminal = pty.openpty()
-    command = [tool.binary, "bench", "wide.engine", "--batch", "64", "--weight-budget", "all,0", "--repeat", "20", "--no-plot"]
+    options = ["--batch", "64", "--weight-budget", "all,0", "--repeat", "20", "--no-plot"]
+    command = [tool.binary, "bench", "wide.engine", *options]
     done = subprocess.run(command, cwd=tool.folder, stdout=subprocess.PIPE, stderr=terminal)
     os.close(terminal)
     try:
