@@ -193,7 +193,8 @@ def _profile(program: ExportedProgram, args: tuple[Any, ...], kwargs: dict[str, 
                                  f"{value} gives a range; export with dynamic_shapes")
             if size.node.expr.is_symbol:
                 symbol = str(size.node.expr)
-                ranges[symbol] = _core.ProfileRange(symbol, value.min_shape[axis], value.opt_shape[axis], value.max_shape[axis])
+                ranges[symbol] = _core.ProfileRange(symbol, value.min_shape[axis], value.opt_shape[axis],
+                                                    value.max_shape[axis])
     return list(ranges.values())
 
 

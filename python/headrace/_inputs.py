@@ -112,7 +112,8 @@ def backend_of(device: Any) -> str:
         It is a GPU.
     """
     if isinstance(device, bool) or not isinstance(device, (Device, torch.device, str, int)):
-        raise TypeError(f"device must be a torch.device, a string, an index or a headrace.Device, found {type(device).__name__}")
+        raise TypeError("device must be a torch.device, a string, an index or a headrace.Device, "
+                        f"found {type(device).__name__}")
     name = f"cuda:{device}" if isinstance(device, int) else device.name if isinstance(device, Device) else str(device)
     kind = name.split(":")[0]
     if kind in ("cuda", "gpu"):

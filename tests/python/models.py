@@ -20,7 +20,8 @@ class WideMlp(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
+        self.layers = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
+                                    nn.Linear(512, 512), nn.ReLU(),
                                     nn.Linear(512, 8))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,8 @@ class weight_streaming:
     def __init__(self, module: torch.nn.Module) -> None:
         self._engines = [part for part in module.modules() if isinstance(part, EngineModule)]
         if not self._engines:
-            raise TypeError(f"weight_streaming() takes a module compiled by Headrace; {type(module).__name__} has no compiled part")
+            raise TypeError("weight_streaming() takes a module compiled by Headrace; "
+                            f"{type(module).__name__} has no compiled part")
         self._before = [engine.budget for engine in self._engines]
 
     @property
@@ -54,8 +55,8 @@ class weight_streaming:
             raise TypeError(f"device_budget must be an int, in bytes, found {type(budget).__name__}")
         total = self.total_device_budget
         if total and budget > total:
-            warnings.warn(f"device_budget {budget} is more than the {total} bytes that can be streamed; all weights stay resident",
-                          stacklevel=2)
+            warnings.warn(f"device_budget {budget} is more than the {total} bytes that can be streamed; "
+                          "all weights stay resident", stacklevel=2)
             budget = total
         for engine, share in zip(self._engines, self._shares(budget, total)):
             engine.set_device_memory_budget(share)
