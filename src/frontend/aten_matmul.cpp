@@ -29,6 +29,20 @@ Emitted linear(OpCall& c) {
   return c.reshape(product, c.shape());
 }
 
+// PyTorch expands a shared matrix, often a weight, that the IR's product broadcasts by itself.
+Value* shared_matrix(const Value* a, Value* b, const Shape& wanted) {
+  if (!b->producer() || !b->producer()->is("expand")) return b;
+  Value* source = b->producer()->input(0);
+  const auto tail = [](const Value* x) { return Shape(x->shape().end() - 2, x->shape().end()); };
+  if (source->rank() < 2 || tail(source) != tail(b) || wanted.size() < 2) return b;
+  const auto leading = [](const Shape& shape) {
+    return std::span<const Dim>(shape.data(), shape.size() - 2);
+  };
+  const Result<Shape> both = broadcast(leading(a->shape()), leading(source->shape()));
+  const bool same = both.ok() && *both == Shape(wanted.begin(), wanted.end() - 2);
+  return same ? source : b;
+}
+
 // torch.matmul: vectors get a dim of size 1, and lose it in the result.
 Emitted product_of(OpCall& c, Value* a, Value* b) {
   if (a->rank() == 1) {
@@ -37,7 +51,7 @@ Emitted product_of(OpCall& c, Value* a, Value* b) {
   if (b->rank() == 1) {
     HR_ASSIGN(b, c.unsqueeze(b, 1));
   }
-  return c.reshape(c.add("matmul", {a, b}), c.shape());
+  return c.reshape(c.add("matmul", {a, shared_matrix(a, b, c.shape())}), c.shape());
 }
 
 Emitted matmul(OpCall& c) {

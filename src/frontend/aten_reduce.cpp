@@ -103,11 +103,11 @@ Emitted spread(OpCall& c) {
   return c.cast(c.reshape(result, c.shape()), c.result().dtype);
 }
 
-template <bool root>
+template <bool root, Correction form>
 Result<std::vector<Value*>> spread_and_mean(OpCall& c) {
   HR_ASSIGN(Value * x, c.tensor("self"));
   HR_ASSIGN(const Ints axes, axes_of(c, Dims::kGiven, x->rank()));
-  HR_ASSIGN(const double correction, correction_of(c, Correction::kNumber));
+  HR_ASSIGN(const double correction, correction_of(c, form));
   HR_ASSIGN(const Moments found, moments(c, axes, correction));
   const Emitted result = root ? c.add("sqrt", {found.variance}) : Emitted(found.variance);
   std::vector<Value*> values(2);
@@ -235,10 +235,14 @@ constexpr Overload kRows[] = {
      spread<true, Dims::kGiven, Correction::kNumber>},
     {"var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) "
      "-> (Tensor, Tensor)",
-     spread_and_mean<false>},
+     spread_and_mean<false, Correction::kNumber>},
     {"std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) "
      "-> (Tensor, Tensor)",
-     spread_and_mean<true>},
+     spread_and_mean<true, Correction::kNumber>},
+    {"var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)",
+     spread_and_mean<false, Correction::kUnbiased>},
+    {"std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)",
+     spread_and_mean<true, Correction::kUnbiased>},
     {"linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, "
      "ScalarType? dtype=None) -> Tensor",
      vector_norm},

@@ -9,10 +9,10 @@ namespace headrace::frontend {
 namespace {
 
 constexpr std::span<const Overload> (*kFamilies[])() = {
-    unary_overloads,     binary_overloads, compare_overloads, activation_overloads, matmul_overloads,
-    attention_overloads, conv_overloads,   pool_overloads,    norm_overloads,       reduce_overloads,
-    view_overloads,      slice_overloads,  join_overloads,    pad_overloads,        resize_overloads,
-    index_overloads,     create_overloads, convert_overloads,
+    unary_overloads,  binary_overloads,    compare_overloads, activation_overloads, matmul_overloads,
+    einsum_overloads, attention_overloads, conv_overloads,    pool_overloads,       norm_overloads,
+    reduce_overloads, view_overloads,      slice_overloads,   join_overloads,       pad_overloads,
+    resize_overloads, index_overloads,     create_overloads,  convert_overloads,
 };
 
 constexpr std::string_view kShapeArithmetic[] = {

@@ -31,6 +31,7 @@ std::span<const Overload> binary_overloads();
 std::span<const Overload> compare_overloads();
 std::span<const Overload> activation_overloads();
 std::span<const Overload> matmul_overloads();
+std::span<const Overload> einsum_overloads();
 std::span<const Overload> attention_overloads();
 std::span<const Overload> conv_overloads();
 std::span<const Overload> pool_overloads();
