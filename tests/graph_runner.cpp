@@ -40,21 +40,6 @@ Result<HostTensor> literal_tensor(const ir::Value& value) {
 
 }  // namespace
 
-Result<std::vector<std::vector<std::byte>>> evaluate_literals(const ir::Node& node) {
-  std::vector<HostTensor> tensors(node.inputs().size());
-  std::vector<const HostTensor*> inputs;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (node.input(i)) {
-      HR_ASSIGN(tensors[i], literal_tensor(*node.input(i)));
-    }
-    inputs.push_back(node.input(i) ? &tensors[i] : nullptr);
-  }
-  HR_ASSIGN(std::vector<HostTensor> outputs, run_node(node, inputs, {}));
-  std::vector<std::vector<std::byte>> bytes;
-  for (HostTensor& output : outputs) bytes.push_back(std::move(output.bytes));
-  return bytes;
-}
-
 Result<std::vector<HostTensor>> run_graph(const ir::Graph& graph, const Tensors& given,
                                           const DimBindings& dims) {
   std::map<const ir::Value*, HostTensor> made;

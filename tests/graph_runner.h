@@ -12,9 +12,6 @@
 
 namespace headrace::testing {
 
-// A node of literals alone, as passes::LiteralEvaluator.
-Result<std::vector<std::vector<std::byte>>> evaluate_literals(const ir::Node& node);
-
 using Tensors = std::map<std::string, HostTensor>;  // by name of an input, state or weight
 
 // The graph's output tensors, in order.

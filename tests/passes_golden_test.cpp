@@ -12,6 +12,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "app/literal_evaluator.h"
 #include "graph_runner.h"
 #include "passes/passes.h"
 
@@ -49,7 +50,7 @@ std::string setting(const std::string& text, std::string_view key) {
 PassOptions options_of(const std::string& text) {
   PassOptions options;
   options.verify = true;
-  options.evaluate = testing::evaluate_literals;
+  options.evaluate = app::evaluate_literals;
   const std::string likes = setting(text, "// likes: ");
   const auto has = [&](std::string_view name) {
     return likes.empty() || likes.find(name) != std::string::npos;

@@ -8,6 +8,7 @@
 #include <random>
 #include <sstream>
 
+#include "app/literal_evaluator.h"
 #include "core/half.h"
 #include "graph_runner.h"
 #include "passes/passes.h"
@@ -75,7 +76,7 @@ const ModelCase kModels[] = {
 PassOptions all_on() {
   PassOptions options;
   options.verify = true;
-  options.evaluate = testing::evaluate_literals;
+  options.evaluate = app::evaluate_literals;
   options.preferences = {.channels_last = true,
                          .fuse_pointwise = true,
                          .fuse_attention = true,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "app/literal_evaluator.h"
 #include "passes/passes.h"
 #include "random_graph.h"
 
@@ -15,7 +16,7 @@ constexpr uint32_t kSeeds = 60;
 PassOptions all_on() {
   PassOptions options;
   options.verify = true;
-  options.evaluate = testing::evaluate_literals;
+  options.evaluate = app::evaluate_literals;
   options.preferences = {.channels_last = true,
                          .fuse_pointwise = true,
                          .fuse_attention = true,
