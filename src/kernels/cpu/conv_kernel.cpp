@@ -1,5 +1,6 @@
 // Convolutions by oneDNN.
 #include "kernels/cpu/conv_form.h"
+#include "kernels/cpu/conv_primitive.h"
 #include "kernels/cpu/packing_desc.h"
 #include "kernels/cpu/step_checks.h"
 

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "core/attributes.h"
-#include "kernels/cpu/onednn.h"
+#include "core/shape.h"
 
 namespace headrace::cpu {
 
@@ -18,17 +18,6 @@ struct ConvShape {
   Sizes weight, weight_strides;  // [groups,] outputs, inputs, kernel..: strides of the row-major IR weight
   Sizes stride, dilation, low, high;  // dilation: 0 is none; high: as oneDNN takes it
 };
-
-// A forward convolution or its transpose; `slow` where only reference loops do it.
-struct ConvPrimitive {
-  dnnl::primitive primitive;
-  dnnl::memory::desc x, weight, bias, y, scratch;
-  bool slow = false;
-};
-// `weight` may be any_desc. Errors: kInternal where oneDNN does not take it.
-Result<ConvPrimitive> make_conv(const ConvShape& shape, const dnnl::memory::desc& x,
-                                const dnnl::memory::desc& weight, const dnnl::memory::desc* bias,
-                                const dnnl::memory::desc& y, const dnnl::primitive_attr& attributes);
 
 // Dense [N, spatial.., C] (or [N, C, spatial..]) memory of a tensor whose sizes are given as [N, C,
 // spatial..].

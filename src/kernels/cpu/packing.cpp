@@ -6,7 +6,7 @@
 
 #include <omp.h>
 
-#include "kernels/cpu/conv_shape.h"
+#include "kernels/cpu/conv_primitive.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/packing_desc.h"
 #include "kernels/cpu/staging.h"
