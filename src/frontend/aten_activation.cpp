@@ -104,11 +104,6 @@ Emitted log_sigmoid(OpCall& c) {
   return c.cast(c.add("sub", {c.add("minimum", {x, c.literal(wide, 0)}), tail}), dtype);
 }
 
-Emitted softsign(OpCall& c) {
-  HR_ASSIGN(Value * x, c.tensor("self"));
-  return c.add("div", {x, c.add("add", {c.add("abs", {x}), c.literal(x->dtype(), 1)})});
-}
-
 // x where |x| > lambd, else 0; and with x moved towards 0 by lambd.
 Emitted shrink(OpCall& c, bool soft) {
   HR_ASSIGN(Value * x, c.tensor("self"));
@@ -146,11 +141,10 @@ constexpr Overload kRows[] = {
     {"prelu(Tensor self, Tensor weight) -> Tensor", prelu_of_channels},
     {"_prelu_kernel(Tensor self, Tensor weight) -> Tensor", prelu_of_channels},
     {"elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor", elu},
-    {"celu(Tensor self, Scalar alpha=1.0) -> Tensor", celu},
+    {"celu(Tensor self, Scalar alpha=1.) -> Tensor", celu},
     {"selu(Tensor self) -> Tensor", selu},
     {"softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor", softplus},
     {"log_sigmoid(Tensor self) -> Tensor", log_sigmoid},
-    {"softsign(Tensor self) -> Tensor", softsign},
     {"hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor", hardshrink},
     {"softshrink(Tensor self, Scalar lambd=0.5) -> Tensor", softshrink},
     {"threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor", threshold},

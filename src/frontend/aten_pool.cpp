@@ -137,8 +137,8 @@ Result<std::vector<Value*>> adaptive_max_pool(OpCall& c) {
 }
 
 constexpr Overload kRows[] = {
-    {"max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, int[1] dilation=1, "
-     "bool ceil_mode=False) -> Tensor",
+    {"max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], "
+     "int[1] dilation=[1], bool ceil_mode=False) -> Tensor",
      max_pool<1>},
     {"max_pool2d(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, int[2] dilation=1, "
      "bool ceil_mode=False) -> Tensor",
@@ -146,8 +146,8 @@ constexpr Overload kRows[] = {
     {"max_pool3d(Tensor self, int[3] kernel_size, int[3] stride=[], int[3] padding=0, int[3] dilation=1, "
      "bool ceil_mode=False) -> Tensor",
      max_pool<3>},
-    {"max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=0, "
-     "int[1] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)",
+    {"max_pool1d_with_indices(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], "
+     "int[1] dilation=[1], bool ceil_mode=False) -> (Tensor, Tensor)",
      max_pool_with_indices<1>},
     {"max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0, "
      "int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)",

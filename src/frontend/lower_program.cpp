@@ -342,13 +342,13 @@ class ProgramLowering {
     const auto* written = std::get_if<TensorName>(&node.inputs.front().value);
     if (!written) return unsupported("what it writes to is no tensor");
     const Value* old = values_.at(written->name);
-    fix_ = Fix::kDecompose;
     std::vector<std::string> renewed;
     for (const std::string& name : aliases_.sharing(written->name)) {
-      if (is_placeholder(name)) return unsupported("it changes '{}', which each run is given anew", name);
+      HR_TRY(check_may_change(name));
       if (values_.at(name) == old) {
         renewed.push_back(name);
       } else if (used_after(name, at_)) {
+        fix_ = Fix::kDecompose;
         return unsupported("it changes '{}', and '{}', a view in the same memory, is used later",
                            written->name, name);
       }
@@ -361,11 +361,17 @@ class ProgramLowering {
     return {};
   }
 
-  bool is_placeholder(const std::string& name) const {
-    return std::any_of(program_.inputs.begin(), program_.inputs.end(), [&](const InputSpecEntry& input) {
+  // What outlives a run, or is the caller's, stays as it is.
+  Status check_may_change(const std::string& name) const {
+    for (const InputSpecEntry& input : program_.inputs) {
       const auto* tensor = std::get_if<TensorName>(&input.argument);
-      return tensor && tensor->name == name;
-    });
+      if (!tensor || tensor->name != name) continue;
+      if (input.kind == InputSpecEntry::Kind::kUserInput)
+        return unsupported("it changes the input '{}' in place; work on a clone of it", name);
+      return unsupported("it changes '{}', a state; states that a run changes are not supported yet",
+                         input.target);
+    }
+    return {};
   }
 
   // An op that is not supported: the walk goes on with values of its results' types, to report all at once.

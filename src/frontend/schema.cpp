@@ -32,7 +32,10 @@ std::vector<std::string_view> split_arguments(std::string_view text) {
   std::vector<std::string_view> parts;
   int depth = 0;
   size_t start = 0;
+  bool quoted = false;
   for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (quoted) continue;
     if (text[i] == '(' || text[i] == '[') ++depth;
     if (text[i] == ')' || text[i] == ']') --depth;
     if (text[i] != ',' || depth != 0) continue;
