@@ -105,6 +105,25 @@ TEST(CpuLowering, StoresATiedEmbeddingByRowsAndPacked) {
   EXPECT_EQ(plan.weights[1].recipe.back().op, RecipeOp::kPack);
 }
 
+TEST(CpuLowering, KeepsATableWholeThatIsAlsoAResidual) {
+  const Plan plan = lower(R"(graph(%ids: i64[1000]) {
+  @w: f32[1000, 1000] = weight("w", offset 0, strides [1000, 1])
+  %x: f32[1000, 1000] = gather(@w, %ids) {axis = 0}
+  %y: f32[1000, 1000] = matmul(%x, @w, _, @w) {transpose_b = true}
+  return %y as "y"
+})");
+  for (const Weight& weight : plan.weights) EXPECT_EQ(weight.use, WeightUse::kWhole) << weight.name;
+}
+
+TEST(CpuLowering, DoesNotSumBools) {
+  Result<ir::Graph> graph = ir::parse(R"(graph(%x: bool[4, 8]) {
+  %y = cumsum(%x) {axis = 1}
+  return %y as "y"
+})");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_FALSE(make_lowering()->supports(*graph->nodes().back()).ok());
+}
+
 TEST(CpuLowering, KeepsASmallTableWhole) {
   const Plan plan = lower(R"(graph(%ids: i64[4]) {
   @w: f32[2, 64] = weight("w", offset 0, strides [64, 1])

@@ -93,6 +93,11 @@ Support check_attention(const ir::Node& node) {
   return check_one_type(node);
 }
 
+Support check_cumsum(const ir::Node& node) {
+  if (node.input(0)->dtype() == DType::kBool) return no("cumsum of bool is not supported; numbers are");
+  return yes();
+}
+
 struct Row {
   std::string_view op;
   Support (*check)(const ir::Node&);
@@ -110,7 +115,7 @@ constexpr Row kRows[] = {
     {"rotary", check_one_type},
     {"reduce", check_any},
     {"arg_reduce", check_any},
-    {"cumsum", check_any},
+    {"cumsum", check_cumsum},
     {"max_pool", check_window},
     {"avg_pool", check_window},
     {"adaptive_avg_pool", check_window},

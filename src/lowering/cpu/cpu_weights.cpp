@@ -118,11 +118,9 @@ Status CpuWeights::place_rows(const ir::Node& gather) {
     return {};
   const bool by_rows = std::all_of(value->users().begin(), value->users().end(), [&](const ir::Node* user) {
     if (builder_.is_build_time(*user)) return true;
-    if (user->is("matmul"))
-      return user->input(1) == value && user->input(0) != value && packs_matmul(*user) &&
-             user->input(2) != value;
-    return user->is("gather") && user->input(0) == value && user->input(1) != value &&
-           user->attributes().integer("axis") == 0;
+    if (std::count(user->inputs().begin(), user->inputs().end(), value) != 1) return false;
+    if (user->is("matmul")) return user->input(1) == value && packs_matmul(*user);
+    return user->is("gather") && user->input(0) == value && user->attributes().integer("axis") == 0;
   });
   if (!by_rows) return {};
   HR_ASSIGN(Weight weight, builder_.draft_weight(*value));
