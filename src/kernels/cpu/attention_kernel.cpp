@@ -216,9 +216,12 @@ void AttentionKernel::store(const Addresses& at, const Memory& memory, const Blo
   for (int64_t i = 0; i < block.count; ++i) {
     const auto [head, query] = place(block.first + i);
     float* acc = memory.acc + i * padded_width_;
-    // A query that attends to nothing gives 0.
-    const float factor = memory.sum[i] == 0 ? 0.0f : 1.0f / memory.sum[i];
-    for (int64_t e = 0; e < form_.width; ++e) acc[e] *= factor;
+    if (memory.sum[i] == 0) {  // a query that attends to nothing gives 0, even where values are infinite
+      std::fill_n(acc, form_.width, 0.0f);
+    } else {
+      const float factor = 1.0f / memory.sum[i];
+      for (int64_t e = 0; e < form_.width; ++e) acc[e] *= factor;
+    }
     const int64_t row = start + head * head_stride(out) + query * row_stride(out);
     store(acc, out.at(at) + row * dtype_size(out.dtype), column_stride(out), form_.width);
   }

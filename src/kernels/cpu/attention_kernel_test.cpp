@@ -156,6 +156,19 @@ TEST(AttentionKernel, IsZeroWhereThereAreNoKeys) {
   step.expect(0, [](const Sizes&) { return 0.0; });
 }
 
+TEST(AttentionKernel, IsZeroWhereAQueryAttendsNothingWhateverTheValues) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF64}) {
+    TestStep step(attention_kernels(), "attention");
+    for (int i = 0; i < 3; ++i) step.input(dense(dtype, {1, 4, 8}));
+    step.input(dense(DType::kBool, {4, 4})).output(dense(dtype, {1, 4, 8}));
+    for (size_t i = 0; i < 2; ++i) step.fill_random(i, -1, 1);
+    step.fill(2, [](const Sizes& at) { return at[1] == 3 ? kInfinity : 0.5; });
+    step.fill(3, [](const Sizes& at) { return at[0] != 1; });
+    ASSERT_TRUE(step.run().ok());
+    step.expect(0, [](const Sizes& at) { return at[1] == 1 ? 0 : kInfinity; });
+  }
+}
+
 TEST(AttentionKernel, RefusesMalformedSteps) {
   const auto code = [](const Sizes& q, const Sizes& k, const Sizes& v, const Sizes& out) {
     TestStep step(attention_kernels(), "attention");
