@@ -11,7 +11,8 @@ namespace headrace::cpu {
 namespace {
 
 enum class PoolKind { kMax, kAverage, kAdaptive };
-constexpr int64_t kRun = 256;  // elements computed at once
+constexpr int64_t kRun = 256;     // elements computed at once
+constexpr int64_t kSumTaps = 64;  // taps that are summed in T's own precision
 constexpr size_t kMostDims = 3;
 
 struct Window {
@@ -95,7 +96,11 @@ class PoolKernel : public StepKernel {
     const TileLoad load = tile_functions().load[static_cast<size_t>(x_.dtype)];
     std::fill_n(acc, n, kind_ == PoolKind::kMax ? -std::numeric_limits<T>::infinity() : T(0));
     const size_t dims = y_.shape.size() - 2;
+    const bool long_sum = kind_ != PoolKind::kMax && taps > kSumTaps;
+    double total[kRun];
+    if (long_sum) std::fill_n(total, n, 0.0);
     for (int64_t tap = 0; tap < taps; ++tap) {
+      if (long_sum && tap % kSumTaps == 0) move_into(acc, total, n);
       int64_t offset = 0;
       for (size_t d = dims, left = static_cast<size_t>(tap); d-- > 0;
            left /= static_cast<size_t>(spans[d].taps))
@@ -114,9 +119,18 @@ class PoolKernel : public StepKernel {
         for (int64_t i = 0; i < n; ++i) acc[i] += row[i];
       }
     }
-    if (kind_ != PoolKind::kMax)
+    if (long_sum) {
+      move_into(acc, total, n);
+      for (int64_t i = 0; i < n; ++i) acc[i] = static_cast<T>(total[i] / static_cast<double>(divisor));
+    } else if (kind_ != PoolKind::kMax) {
       for (int64_t i = 0; i < n; ++i) acc[i] /= divisor;
+    }
     tile_functions().store[static_cast<size_t>(y_.dtype)](acc, to, y_.strides[1], n);
+  }
+
+  static void move_into(T* acc, double* total, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) total[i] += static_cast<double>(acc[i]);
+    std::fill_n(acc, n, T(0));
   }
 
   PoolKind kind_;

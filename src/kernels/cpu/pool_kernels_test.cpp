@@ -130,6 +130,18 @@ TEST(PoolKernels, AverageToAGivenSize) {
     }
 }
 
+TEST(PoolKernels, KeepTheirAccuracyOverLargeWindows) {
+  for (const char* kernel : {"adaptive_avg_pool", "avg_pool"}) {
+    TestStep step(pool_kernels(), kernel);
+    step.set("output", Sizes{1, 1}).set("kernel", Sizes{300, 301});
+    step.input(dense(DType::kF32, {1, 2, 300, 301})).output(dense(DType::kF32, {1, 2, 1, 1}));
+    step.fill(0, [](const Sizes&) { return 0.1; });
+    ASSERT_TRUE(step.run().ok());
+    step.expect(
+        0, [](const Sizes&) { return 0.1; }, 1, 0);
+  }
+}
+
 TEST(PoolKernels, RefuseMalformedSteps) {
   const auto code = [](const Sizes& x, const Sizes& y, const Sizes& kernel) {
     TestStep step(pool_kernels(), "max_pool");
