@@ -112,7 +112,25 @@ Emitted batch_norm_of_batch(OpCall& c) {
   return c.cast(y, c.result().dtype);
 }
 
+// g * v / |v|, the length taken over all dims but one.
+Emitted weight_norm(OpCall& c) {
+  HR_ASSIGN(Value * v, c.tensor("v"));
+  HR_ASSIGN(Value * g, c.tensor("g"));
+  HR_ASSIGN(const int64_t kept, c.axis("dim", v->rank()));
+  const DType dtype = v->dtype(), wide = dtype == DType::kF64 ? dtype : DType::kF32;
+  HR_ASSIGN(v, c.cast(v, wide));
+  Ints axes;
+  for (int64_t i = 0; i < v->rank(); ++i) {
+    if (i != kept) axes.push_back(i);
+  }
+  const Emitted length = c.add("sqrt", {c.reduce("sum", c.add("mul", {v, v}), axes, true)});
+  return c.cast(c.add("mul", {v, c.add("div", {c.cast(g, wide), length})}), dtype);
+}
+
 constexpr Overload kRows[] = {
+    {"_weight_norm(Tensor v, Tensor g, int dim=0) -> Tensor", weight_norm},
+    {"_weight_norm_interface(Tensor v, Tensor g, int dim=0) -> (Tensor, Tensor)",
+     without_statistics<weight_norm>},
     {"layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, Tensor? bias=None, "
      "float eps=1.0000000000000001e-05, bool cudnn_enable=True) -> Tensor",
      layer_norm},

@@ -221,14 +221,14 @@ TEST(LowerProgram, RefusesToChangeWhatALiveViewShows) {
       .node("aten.view.default", "v", kF32, {2, 2}, {of("self", "y"), ints("size", {2, 2})})
       .node("aten.relu_.default", "z", kF32, {4}, {of("self", "y")})
       .node("aten.neg.default", "n", kF32, {2, 2}, {of("self", "v")});
-  EXPECT_EQ(
-      program.error(),
-      "1 of 3 ops is not supported\n"
-      "  aten.relu_.default  1 node  first: z (model.py:7)  it changes 'y', and 'v', a view in the same "
-      "memory, is used later\n"
-      "  PyTorch can write this model in plain ops, each with a new result; then save it again:\n"
-      "    ep = ep.run_decompositions({})\n"
-      "    torch.export.save(ep, \"model.pt2\")");
+  EXPECT_EQ(program.error(),
+            "1 of 3 ops is not supported\n"
+            "  aten.relu_.default  1 node  first: z (model.py:7)  it changes a tensor of which another view "
+            "is used "
+            "later\n"
+            "  PyTorch can write this model in plain ops, each with a new result; then save it again:\n"
+            "    ep = ep.run_decompositions({})\n"
+            "    torch.export.save(ep, \"model.pt2\")");
 }
 
 TEST(LowerProgram, AViewThatIsNotUsedLaterDoesNotHinder) {

@@ -208,6 +208,8 @@ def norm_cases() -> None:
     case("F.rms_norm(x, (5,), eps=0.1)", f(3, 5))
     case("F.group_norm(x, 2, y, z)", f(2, 4, 5), f(4), f(4))
     case("F.instance_norm(x)", f(2, 3, 4, 5))
+    case("torch._weight_norm(x, y, 0)", f(3, 4, 5), f(3, 1, 1))
+    case("torch._weight_norm(x, y, 2)", f(3, 4, 5), f(1, 1, 5))
     case("F.batch_norm(x, y, z)", f(2, 3, 4), f(3), positive(3))
 
 
