@@ -46,6 +46,10 @@ class Decoder {
     HR_TRY(each(in_.groups(), plan.groups, &Decoder::group));
     HR_TRY(each(in_.literals(), plan.literals, &Decoder::literal));
     HR_TRY(each(in_.states(), plan.states, &Decoder::state));
+    if (in_.code() && take(in_.code()->size())) {
+      const auto bytes = std::as_bytes(std::span(in_.code()->data(), in_.code()->size()));
+      plan.code.assign(bytes.begin(), bytes.end());
+    }
     if (over_) return corrupt("metadata: it unfolds to far more than its {} bytes", size_);
     return out;
   }

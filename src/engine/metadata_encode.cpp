@@ -45,6 +45,7 @@ class Encoder {
     const auto toolchain = text("headrace " HEADRACE_VERSION);
     const auto backend = text(plan_.backend), fingerprint = text(plan_.fingerprint);
     const auto in_spec = text(plan_.in_spec), out_spec = text(plan_.out_spec);
+    const auto code = bytes_of(plan_.code);
     if (too_large_) {
       return unsupported("the plan does not fit an engine file: its metadata would pass {} bytes",
                          kMaxMetadata);
@@ -53,7 +54,7 @@ class Encoder {
     const auto expressions = out_.CreateVectorOfStrings(expressions_);
     out_.Finish(format::CreateMetadata(out_, toolchain, backend, fingerprint, in_spec, out_spec, expressions,
                                        symbols, guards, inputs, outputs, buffers, tensors, steps, sources,
-                                       weights, groups, literals, states));
+                                       weights, groups, literals, states, code));
     HR_TRY(check_expressions());
     const auto bytes = std::as_bytes(std::span(out_.GetBufferPointer(), out_.GetSize()));
     return std::vector<std::byte>(bytes.begin(), bytes.end());
@@ -77,6 +78,10 @@ class Encoder {
   template <class T>
   Offset<flatbuffers::Vector<T>> numbers(const std::vector<T>& values) {
     return fits(values.size() * sizeof(T)) ? out_.CreateVector(values.data(), values.size()) : 0;
+  }
+  Offset<flatbuffers::Vector<uint8_t>> bytes_of(const std::vector<std::byte>& bytes) {
+    if (!fits(bytes.size())) return 0;
+    return out_.CreateVector(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   }
   template <class T, class F>
   auto tables(const std::vector<T>& items, F encode)
@@ -186,8 +191,7 @@ class Encoder {
   Offset<format::Literal> encode(const Literal& literal) {
     const auto shape = numbers(literal.shape);
     if (!fits(literal.bytes.size())) return 0;
-    const auto bytes =
-        out_.CreateVector(reinterpret_cast<const uint8_t*>(literal.bytes.data()), literal.bytes.size());
+    const auto bytes = bytes_of(literal.bytes);
     return format::CreateLiteral(out_, number(literal.dtype), shape, bytes);
   }
 

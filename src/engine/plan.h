@@ -161,6 +161,7 @@ struct Plan {
   std::vector<WeightGroup> groups;  // in the order of first use; set by the builder
   std::vector<Literal> literals;
   std::vector<State> states;
+  std::vector<std::byte> code;    // the back end's own binaries for its steps; empty on the CPU
   std::string in_spec, out_spec;  // torch.utils pytree text; empty where unknown
   bool operator==(const Plan&) const = default;
 };

@@ -36,6 +36,7 @@ class PlanPrinter {
       line("state '{}' {}{}", state.name, dtype_name(state.dtype), to_text(state.shape));
     for (size_t i = 0; i < plan_.literals.size(); ++i)
       line("literal {} {}{}", i, dtype_name(plan_.literals[i].dtype), to_text(plan_.literals[i].shape));
+    if (!plan_.code.empty()) line("code: {} bytes", plan_.code.size());
     print_groups();
     for (size_t i = 0; i < plan_.weights.size(); ++i) print_weight(i);
     for (size_t i = 0; i < plan_.buffers.size(); ++i) print_buffer(i);

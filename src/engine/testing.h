@@ -38,6 +38,7 @@ class RandomPlan {
     for (int64_t i = up_to(3); i-- > 0;) add_input();
     for (int64_t i = up_to(2); i-- > 0;) add_literal();
     for (int64_t i = up_to(2); i-- > 0;) add_state();
+    for (int64_t i = up_to(40); i-- > 0;) plan_.code.push_back(static_cast<std::byte>(random_()));
     for (int64_t i = up_to(6); i-- > 0;) add_weight();
     place_weights();
     const size_t readable = plan_.tensors.size();

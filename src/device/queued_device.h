@@ -1,0 +1,82 @@
+// QueuedDevice: a device of its own memory, whose queues run behind the host.
+//
+// A queue takes work and returns; events order queues among each other; what a queue is given between
+// begin_capture and end_capture becomes a graph, launched by one call. CUDA's streams, events and graphs are
+// the model; the fake device has them too, so that races are found without a GPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include <headrace/bytes.h>
+#include <headrace/status.h>
+#include "device/device.h"
+
+namespace headrace {
+
+// A point in a queue. Made by a device, recorded again and again.
+class Event {
+ public:
+  virtual ~Event() = default;
+  // Waits on the host. Errors: kUnavailable: the device failed.
+  virtual Status synchronize() = 0;
+};
+
+// A copy inside a graph, of which source or destination may change from launch to launch.
+using CopyIndex = int32_t;
+
+// Work captured once and launched by one call. Not launched by two threads at a time.
+class WorkGraph {
+ public:
+  virtual ~WorkGraph() = default;
+  // For the launches to come. REQUIRES: the copy was captured by WorkQueue::copy_changing.
+  virtual Status set_copy(CopyIndex copy, std::byte* to, const std::byte* from) = 0;
+};
+
+class WorkQueue : public Queue {
+ public:
+  virtual Status record(Event& event) = 0;
+  virtual Status wait(const Event& event) = 0;  // what comes next waits for the point recorded last
+  // Between any two of host memory and the device's. Pageable host memory makes it wait.
+  virtual Status copy(std::byte* to, const std::byte* from, Bytes size) = 0;
+  // The same, and gives the copy a number where the queue captures (else kNone is given).
+  virtual Result<CopyIndex> copy_changing(std::byte* to, const std::byte* from, Bytes size) = 0;
+
+  // Between the two, work is noted and not run. Queues that wait for an event of this one are captured with
+  // it; they must have been waited for by this one before the end. `end_capture` ends it in any case.
+  virtual Status begin_capture() = 0;
+  virtual Result<std::unique_ptr<WorkGraph>> end_capture() = 0;
+  virtual Status launch(WorkGraph& graph) = 0;
+};
+
+// An open file as the source of copies. Threads: one at a time.
+class CopySource {
+ public:
+  virtual ~CopySource() = default;
+  // REQUIRES: offset is a multiple of kReadAlignment. Errors: kUnavailable, kCorrupt (the file is shorter).
+  virtual Status copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queue) = 0;
+  // Whether copy() may be captured: it does nothing on the host.
+  virtual bool capturable() const = 0;
+  // Where the device itself can read the file's byte at `offset`; nullptr where it cannot.
+  virtual const std::byte* visible(Bytes offset) const = 0;
+  virtual Bytes host_bytes() const = 0;            // pinned for it
+  virtual std::string_view mechanism() const = 0;  // "registered map", "pinned ring"
+};
+
+class QueuedDevice : public Device {
+ public:
+  virtual Result<std::unique_ptr<WorkQueue>> make_work_queue() = 0;
+  // A queue over a stream of the caller's; nullptr is the default stream. The stream outlives it.
+  virtual Result<std::unique_ptr<WorkQueue>> borrow_queue(void* stream) = 0;
+  virtual Result<std::unique_ptr<Event>> make_event() = 0;
+  // [begin, begin + size) of the file. `fd` is borrowed and must outlive the source. `host_limit`: the most
+  // bytes to pin; above it, and where the driver refuses to pin the file's pages, a ring of pinned memory.
+  virtual Result<std::unique_ptr<CopySource>> open_source(int fd, Bytes begin, Bytes size, Bytes host_limit,
+                                                          std::string_view name) = 0;
+  // Whether `data` is memory of this device (or memory that it reads in place).
+  virtual bool owns(const void* data) const = 0;
+};
+
+}  // namespace headrace
