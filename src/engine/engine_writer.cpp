@@ -23,6 +23,7 @@ namespace {
 
 constexpr size_t kBuffer = 4 << 20;
 constexpr size_t kDirect = 1 << 20;  // pieces at least this large are not copied
+constexpr int64_t kPadding = 64;     // weights start at multiples of it
 constexpr Bytes kWindow = mib(64);   // written, and perhaps not yet on the disk
 
 }  // namespace
@@ -88,7 +89,8 @@ struct EngineWriter::State {
   Status put(Bytes offset, std::span<const std::byte> bytes) {
     const Bytes end = buffer_begin + Bytes{static_cast<int64_t>(buffer.size())};
     const int64_t gap = buffer.empty() ? -1 : (offset - end).count;  // padding, where they follow each other
-    const bool follows = gap >= 0 && gap < kWeightAlignment.count;
+    // A larger gap could hold a weight of another group, written before.
+    const bool follows = gap >= 0 && gap < kPadding;
     if (!follows || buffer.size() + static_cast<size_t>(gap) + bytes.size() > kBuffer) HR_TRY(flush());
     if (bytes.size() >= kDirect) {
       HR_TRY(flush());

@@ -79,6 +79,22 @@ TEST(EngineWriter, TakesAWeightInParts) {
   EXPECT_TRUE(*read_text_file(folder.path() / "whole") == *read_text_file(folder.path() / "parts"));
 }
 
+// The group of small weights stays open while others come and go.
+TEST(EngineWriter, KeepsWeightsOfGroupsThatTakeTurns) {
+  const TemporaryFolder folder;
+  Plan plan = plan_of({100, 80, 90, 70});
+  plan.groups = {{Bytes{0}, Bytes{192 + 90}, true}, {Bytes{4096}, Bytes{192 + 70}, true}};
+  for (size_t i = 0; i < 4; ++i) {
+    plan.weights[i].group = i % 2;
+    plan.weights[i].offset = {i < 2 ? 0 : 192};
+  }
+  const auto path = folder.path() / "a.engine";
+  ASSERT_TRUE(write_engine(path, plan, filled(plan)).ok());
+  const auto file = EngineFile::open(path);
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_TRUE(file->verify().ok()) << file->verify().message();
+}
+
 TEST(EngineWriter, LeavesNothingWithoutCommit) {
   const TemporaryFolder folder;
   const auto path = folder.path() / "a.engine";

@@ -10,24 +10,23 @@
 namespace headrace::cuda {
 
 // The functions that we call, by the driver's own names.
-#define HEADRACE_CUDA_FUNCTIONS(X)                                                                           \
-  X(cuInit)                                                                                                  \
-  X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString) X(cuDeviceGet) X(cuDeviceGetCount)             \
-      X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem) X(cuDeviceGetUuid) X(                   \
-          cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxPushCurrent) X(cuCtxPopCurrent)      \
-          X(cuCtxSynchronize) X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocHost) X(cuMemFreeHost)  \
-              X(cuMemHostRegister) X(cuMemHostUnregister) X(cuMemHostGetDevicePointer)                       \
-                  X(cuPointerGetAttribute) X(cuMemcpyAsync) X(cuMemsetD8Async) X(cuStreamCreate)             \
-                      X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamWaitEvent) X(cuStreamBeginCapture) \
-                          X(cuStreamEndCapture) X(cuStreamGetCaptureInfo) X(cuStreamIsCapturing)             \
-                              X(cuEventCreate) X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize)      \
-                                  X(cuEventElapsedTime) X(cuGraphInstantiate) X(cuGraphExecDestroy)          \
-                                      X(cuGraphDestroy) X(cuGraphLaunch) X(cuGraphGetNodes)                  \
-                                          X(cuGraphExecMemcpyNodeSetParams) X(cuGraphMemcpyNodeGetParams)    \
-                                              X(cuGraphUpload) X(cuModuleLoadData) X(cuModuleUnload)         \
-                                                  X(cuModuleGetFunction) X(cuFuncSetAttribute)               \
-                                                      X(cuFuncGetAttribute) X(cuLaunchKernel)                \
-                                                          X(cuOccupancyMaxActiveBlocksPerMultiprocessor)
+// clang-format off
+#define HEADRACE_CUDA_FUNCTIONS(X)                                                                         \
+  X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString)                                    \
+  X(cuDeviceGet) X(cuDeviceGetCount) X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem)        \
+  X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)                                                 \
+  X(cuCtxPushCurrent) X(cuCtxPopCurrent) X(cuCtxSynchronize)                                               \
+  X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocHost) X(cuMemFreeHost)                            \
+  X(cuMemHostRegister) X(cuMemHostUnregister) X(cuMemHostGetDevicePointer) X(cuPointerGetAttribute)        \
+  X(cuMemcpyAsync) X(cuMemsetD8Async)                                                                      \
+  X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamWaitEvent)                         \
+  X(cuStreamBeginCapture) X(cuStreamEndCapture) X(cuStreamGetCaptureInfo) X(cuStreamIsCapturing)           \
+  X(cuEventCreate) X(cuEventDestroy) X(cuEventRecord) X(cuEventSynchronize) X(cuEventElapsedTime)          \
+  X(cuGraphInstantiate) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuGraphLaunch) X(cuGraphUpload)          \
+  X(cuGraphExecMemcpyNodeSetParams) X(cuGraphMemcpyNodeGetParams)                                          \
+  X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuFuncSetAttribute) X(cuFuncGetAttribute) \
+  X(cuLaunchKernel) X(cuOccupancyMaxActiveBlocksPerMultiprocessor)
+// clang-format on
 
 struct Driver {
 #define HEADRACE_CUDA_MEMBER(name) decltype(&::name) name;
