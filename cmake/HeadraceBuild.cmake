@@ -54,13 +54,18 @@ function(headrace_flatbuffer target schema)
   target_include_directories(${target} SYSTEM PRIVATE ${folder})
 endfunction()
 
-# headrace_library(name FOLDERS folders… [LIBRARIES …]): one shared library of those folders.
+# headrace_library(name FOLDERS folders… [LIBRARIES …] [PLUGIN]): one shared library of those folders.
 # Shared, so that plug-ins and programs never get a second copy of a table or a counter.
+# PLUGIN: opened by its plain name while we run; its build id (core/build_id.h) says whether it belongs to those who open it.
 function(headrace_library library)
-  cmake_parse_arguments(arg "" "" "FOLDERS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "PLUGIN" "" "FOLDERS;LIBRARIES" ${ARGN})
   add_library(${library} SHARED)
   add_library(headrace::${library} ALIAS ${library})
-  set_target_properties(${library} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+  if(arg_PLUGIN)
+    set_property(GLOBAL APPEND PROPERTY HEADRACE_PLUGINS ${library})
+  else()
+    set_target_properties(${library} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+  endif()
   target_include_directories(${library} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(${library} PUBLIC cxx_std_20)
@@ -69,6 +74,23 @@ function(headrace_library library)
     string(REPLACE "/" "_" name ${folder})
     if(TARGET headrace_${name}_objects)
       target_link_libraries(${library} PRIVATE $<BUILD_INTERFACE:headrace_${name}_objects>)
+    endif()
+  endforeach()
+endfunction()
+
+# headrace_build_id(targets…): tells these what build they are of. A plug-in and the libraries fit together when both were
+# made of the same declarations by the same compiler, so that is what the id is made of.
+file(GLOB_RECURSE headers ${PROJECT_SOURCE_DIR}/src/*.h ${PROJECT_SOURCE_DIR}/include/*.h)
+set(HEADRACE_BUILD_ID "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION} ${HEADRACE_SANITIZE}")
+foreach(header ${headers})
+  file(SHA256 ${header} hash)
+  string(SHA256 HEADRACE_BUILD_ID "${HEADRACE_BUILD_ID} ${hash}")
+endforeach()
+string(SUBSTRING "${HEADRACE_BUILD_ID}" 0 16 HEADRACE_BUILD_ID)
+function(headrace_build_id)
+  foreach(target ${ARGN})
+    if(TARGET ${target})
+      target_compile_definitions(${target} PRIVATE HEADRACE_BUILD_ID="${PROJECT_VERSION}-${HEADRACE_BUILD_ID}")
     endif()
   endforeach()
 endfunction()

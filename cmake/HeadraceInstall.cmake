@@ -11,6 +11,12 @@ endif()
 set_target_properties(headrace headrace_runtime PROPERTIES INSTALL_RPATH "${run_path}")
 install(TARGETS headrace headrace_runtime EXPORT headraceTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+get_property(plugins GLOBAL PROPERTY HEADRACE_PLUGINS)
+if(plugins)
+  # The toolkit's folder is seldom one that the loader searches.
+  set_target_properties(${plugins} PROPERTIES INSTALL_RPATH "$ORIGIN;${CUDAToolkit_LIBRARY_DIR}")
+  install(TARGETS ${plugins} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/headrace DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(EXPORT headraceTargets NAMESPACE headrace:: DESTINATION ${HEADRACE_PACKAGE_DIR})
 

@@ -32,5 +32,13 @@ if(SKBUILD)
     INSTALL_RPATH "$ORIGIN;$ORIGIN/../../.." INSTALL_RPATH_USE_LINK_PATH OFF)
   install(TARGETS headrace_python headrace headrace_runtime
     LIBRARY DESTINATION headrace COMPONENT python NAMELINK_SKIP)
+  # The plug-ins too, which nothing links; PyTorch's own CUDA libraries lie in the environment as well.
+  get_property(plugins GLOBAL PROPERTY HEADRACE_PLUGINS)
+  if(plugins)
+    add_dependencies(headrace_python ${plugins})
+    set_target_properties(${plugins} PROPERTIES INSTALL_RPATH_USE_LINK_PATH OFF
+      INSTALL_RPATH "$ORIGIN;$ORIGIN/../nvidia/cu13/lib;$ORIGIN/../nvidia/cudnn/lib;${CUDAToolkit_LIBRARY_DIR}")
+    install(TARGETS ${plugins} LIBRARY DESTINATION headrace COMPONENT python)
+  endif()
   install(FILES ${package}/_core.pyi DESTINATION headrace COMPONENT python)
 endif()

@@ -26,6 +26,7 @@ class Event {
 
 // A copy inside a graph, of which source or destination may change from launch to launch.
 using CopyIndex = int32_t;
+inline constexpr CopyIndex kNoCopy = -1;
 
 // Work captured once and launched by one call. Not launched by two threads at a time.
 class WorkGraph {
@@ -41,7 +42,7 @@ class WorkQueue : public Queue {
   virtual Status wait(const Event& event) = 0;  // what comes next waits for the point recorded last
   // Between any two of host memory and the device's. Pageable host memory makes it wait.
   virtual Status copy(std::byte* to, const std::byte* from, Bytes size) = 0;
-  // The same, and gives the copy a number where the queue captures (else kNone is given).
+  // The same, and gives the copy a number where the queue captures (else kNoCopy: so too for no bytes).
   virtual Result<CopyIndex> copy_changing(std::byte* to, const std::byte* from, Bytes size) = 0;
 
   // Between the two, work is noted and not run. Queues that wait for an event of this one are captured with

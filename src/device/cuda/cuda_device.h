@@ -36,6 +36,7 @@ class CurrentContext {
 
  private:
   const CudaDevice& device_;
+  bool pushed_ = false;
 };
 
 // Errors: kUnavailable: no driver, no such device.

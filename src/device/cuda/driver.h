@@ -37,6 +37,9 @@ struct Driver {
 // Opened and initialised on first use. Errors: kUnavailable: no driver, or one too old, with what was found.
 Result<const Driver*> driver();
 
+// The same with a library of that name, and opened anew.
+Result<Driver> load_driver(const char* path);
+
 // ok for CUDA_SUCCESS; else what was asked, with the driver's name and text of the error. Out of memory is
 // kExhausted, all else kUnavailable.
 Status check(CUresult result, std::string_view what);
