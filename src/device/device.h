@@ -17,6 +17,7 @@
 namespace headrace {
 
 class Device;
+class QueuedDevice;
 
 // A run of device memory, freed and uncounted when it dies. Moves.
 class Allocation {
@@ -80,6 +81,8 @@ class Device {
   // Bytes that could still be allocated: free memory, cgroup limits and RLIMIT_DATA included.
   virtual Bytes available() const = 0;
   virtual int64_t now_ns() const = 0;  // a monotonic clock
+  // This device where it has memory of its own and runs behind the host; nullptr on the host's.
+  virtual QueuedDevice* queued() { return nullptr; }
 
  protected:
   friend class Allocation;

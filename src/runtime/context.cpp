@@ -35,9 +35,10 @@ ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOption
     : engine_(std::move(engine)),
       plan_(engine_->plan()),
       threads_(options.threads > 0 ? options.threads : usable_cpus()),
-      prepared_limit_(static_cast<size_t>(options.prepared_shapes)),
+      prepared_limit_(options.prepared_shapes > 0  ? static_cast<size_t>(options.prepared_shapes)
+                      : engine_->device().queued() ? 256
+                                                   : 16),
       streamer_(engine_->device(), engine_->file(), engine_->identity()),
-      queue_(engine_->device().make_queue()),
       buffers_(plan_.buffers.size()),
       rows_(plan_.weights.size()),
       output_buffers_(plan_.outputs.size(), kNone),
@@ -47,9 +48,16 @@ ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOption
     const auto index = static_cast<size_t>(buffer.index);
     if (buffer.kind == BufferKind::kOutput) output_buffers_[index] = static_cast<BufferIndex>(i);
     if (buffer.kind == BufferKind::kLiteral) buffers_[i] = engine_->literal(index);
-    if (buffer.kind == BufferKind::kWeight && plan_.weights[index].use == WeightUse::kWhole) {
+    const bool by_address = buffer.kind == BufferKind::kWeight &&
+                            (engine_->device().queued() || plan_.weights[index].use == WeightUse::kWhole);
+    if (by_address) {
       group_buffers_[static_cast<size_t>(plan_.weights[index].group)].push_back(static_cast<BufferIndex>(i));
     }
+  }
+  if (QueuedDevice* const device = engine_->device().queued()) {
+    queued_run_ = std::make_unique<QueuedRun>(*device, engine_->file());
+  } else {
+    queue_ = engine_->device().make_queue();
   }
   engine_->enroll(*this);
 }
@@ -98,7 +106,7 @@ Result<const ShapePlan*> ContextImpl::find_shape(std::span<const Tensor> inputs)
   HR_ASSIGN(const DimBindings dims, bind_symbols(plan_, inputs));
   HR_ASSIGN(auto shape, engine_->shape_plan(dims, threads_));
   if (shapes_.size() >= prepared_limit_) shapes_.pop_back();
-  shapes_.insert(shapes_.begin(), {key_, std::move(shape)});
+  shapes_.insert(shapes_.begin(), PreparedShape{key_, std::move(shape), {}});
   return shapes_.front().shape.get();
 }
 
@@ -126,6 +134,8 @@ Status ContextImpl::check_outputs(const ShapePlan& shape, std::span<const Tensor
 
 Status ContextImpl::make_arena(const ShapePlan& shape, Bytes arena) {
   if (arena <= arena_.size()) return {};
+  if (queued_run_) HR_TRY(queued_run_->settle());
+  ++arena_version_;
   arena_ = {};  // before the new one: both at once could pass the limit
   arena_bytes_ = 0;
   if (limit_) {
@@ -163,6 +173,7 @@ Status ContextImpl::make_states(const ShapePlan& shape) {
 }
 
 void ContextImpl::drop_scratch() {
+  if (queued_run_) queued_run_->drop();
   streamer_.drop();
   scratch_bytes_ = 0;
   version_ = 0;
@@ -172,6 +183,39 @@ void ContextImpl::drop_scratch() {
 void ContextImpl::give_up_scratch() {
   const RunGate::Run run(engine_->gate());  // a budget change drops it too
   drop_scratch();
+}
+
+Status ContextImpl::configure_streams(const std::vector<bool>& resident, Bytes scratch_limit) {
+  const WeightPlanner& planner = engine_->planner();
+  if (queued_run_) {
+    HR_TRY(queued_run_->configure(planner.schedule(resident, scratch_limit), engine_->source()));
+    scratch_bytes_ = queued_run_->scratch().count;
+    return {};
+  }
+  HR_TRY(streamer_.configure(planner.schedule(resident, scratch_limit), planner.row_buffer(resident)));
+  scratch_bytes_ = streamer_.memory().count;
+  return {};
+}
+
+// Where gathers find the rows of the weights that are read by rows, on the host.
+void ContextImpl::place_rows(const std::vector<bool>& resident) {
+  if (queued_run_) return;
+  memory_rows_.clear();
+  file_rows_.clear();
+  memory_rows_.reserve(rows_.size());
+  file_rows_.reserve(rows_.size());
+  for (size_t i = 0; i < plan_.weights.size(); ++i) {
+    const Weight& weight = plan_.weights[i];
+    if (weight.use != WeightUse::kRows) continue;
+    const auto group = static_cast<size_t>(weight.group);
+    if (resident[group]) {
+      const std::byte* data = engine_->residency().group(weight.group) + weight.offset.count;
+      rows_[i] = &memory_rows_.emplace_back(weight, data);
+    } else {
+      const Bytes offset = engine_->file().weights_offset() + plan_.groups[group].offset + weight.offset;
+      rows_[i] = &file_rows_.emplace_back(weight, offset, *streamer_.reader(), streamer_.row_buffer());
+    }
+  }
 }
 
 // Takes in which groups are resident now: a new schedule and scratch for the others, and all addresses.
@@ -184,34 +228,21 @@ Status ContextImpl::follow_residency() {
     return exhausted("streamed weights need a scratch of {}, but the memory limit leaves {}",
                      to_text(planner.least(resident)), to_text(scratch_limit));
   }
-  HR_TRY(streamer_.configure(planner.schedule(resident, scratch_limit), planner.row_buffer(resident)));
-  scratch_bytes_ = streamer_.memory().count;
+  HR_TRY(configure_streams(resident, scratch_limit));
   for (size_t group = 0; group < group_buffers_.size(); ++group) {
     const std::byte* base = residency.group(static_cast<int32_t>(group));
     for (const BufferIndex buffer : group_buffers_[group]) {
       const Weight& weight =
           plan_.weights[static_cast<size_t>(plan_.buffers[static_cast<size_t>(buffer)].index)];
+      const std::byte* at = resident[group] ? base + weight.offset.count : nullptr;
+      if (!resident[group] && weight.use == WeightUse::kRows) {
+        at = engine_->source()->visible(plan_.groups[group].offset + weight.offset);
+      }
       // Kernels only read weights; Addresses has one type for all buffers.
-      buffers_[static_cast<size_t>(buffer)] =
-          resident[group] ? const_cast<std::byte*>(base) + weight.offset.count : nullptr;
+      buffers_[static_cast<size_t>(buffer)] = const_cast<std::byte*>(at);
     }
   }
-  memory_rows_.clear();
-  file_rows_.clear();
-  memory_rows_.reserve(rows_.size());
-  file_rows_.reserve(rows_.size());
-  for (size_t i = 0; i < plan_.weights.size(); ++i) {
-    const Weight& weight = plan_.weights[i];
-    if (weight.use != WeightUse::kRows) continue;
-    const auto group = static_cast<size_t>(weight.group);
-    if (resident[group]) {
-      const std::byte* data = residency.group(weight.group) + weight.offset.count;
-      rows_[i] = &memory_rows_.emplace_back(weight, data);
-    } else {
-      const Bytes offset = engine_->file().weights_offset() + plan_.groups[group].offset + weight.offset;
-      rows_[i] = &file_rows_.emplace_back(weight, offset, *streamer_.reader(), streamer_.row_buffer());
-    }
-  }
+  place_rows(resident);
   version_ = engine_->version();
   return {};
 }
@@ -261,7 +292,9 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   const MemoryNeed need =
       memory_need_of(plan_, engine_->planner(), engine_->always_resident(), *shape, shape->arena);
   if (need.least > *limit) return limit_too_small(engine_->file(), *limit, need, opt);
+  if (queued_run_) HR_TRY(queued_run_->settle());
   const std::optional<Bytes> before = std::exchange(limit_, limit);
+  ++arena_version_;
   arena_ = {};  // made again for the next run, inside the new limit
   arena_bytes_ = 0;
   give_up_scratch();

@@ -9,6 +9,7 @@
 
 #include "runtime/engine.h"
 #include "runtime/engine_impl.h"
+#include "runtime/queued_run.h"
 #include "runtime/row_source.h"
 #include "runtime/shape_plan.h"
 #include "runtime/streamer.h"
@@ -26,6 +27,7 @@ class ContextImpl : public Context {
   Status run_into(std::span<const Tensor> inputs, std::span<const Tensor> outputs) override;
   MemoryReport memory() const override;
   Status set_memory_limit(std::optional<Bytes> limit) override;
+  Status set_stream(std::optional<void*> stream) override;
   void set_trace(Trace* trace) override { trace_ = trace; }
   void set_progress(Progress progress) override { progress_ = std::move(progress); }
   Engine& engine() const override { return *engine_; }
@@ -37,12 +39,7 @@ class ContextImpl : public Context {
   struct PreparedShape {
     std::vector<int64_t> key;
     std::shared_ptr<const ShapePlan> shape;
-  };
-  // An input or output that passes through a dense copy in the arena.
-  struct Staged {
-    size_t index;
-    bool is_output;
-    Bytes offset;
+    CapturedRun captured;  // on queued devices
   };
   class RunMark;
 
@@ -55,8 +52,12 @@ class ContextImpl : public Context {
   Status make_arena(const ShapePlan& shape, Bytes arena);
   Status make_states(const ShapePlan& shape);
   Status follow_residency();
+  Status configure_streams(const std::vector<bool>& resident, Bytes scratch_limit);
+  void place_rows(const std::vector<bool>& resident);
   void place(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
   Status execute(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+  Status execute_queued(const ShapePlan& shape, std::span<const Tensor> inputs,
+                        std::span<const Tensor> outputs);
   Status run_steps(const ShapePlan& shape);
   Status run_step(const ShapePlan& shape, StepIndex step);
   Status acquire_weights(StepIndex step);
@@ -78,12 +79,14 @@ class ContextImpl : public Context {
   std::vector<Staged> staged_;
 
   Allocation arena_;
+  uint64_t arena_version_ = 1;  // changes with its address
   std::vector<Allocation> states_;
   Streamer streamer_;
   uint64_t version_ = 0;  // of the residency that streamer_, buffers_ and rows_ follow
   std::vector<MemoryRows> memory_rows_;
   std::vector<FileRows> file_rows_;
-  std::unique_ptr<Queue> queue_;
+  std::unique_ptr<Queue> queue_;           // nullptr on queued devices
+  std::unique_ptr<QueuedRun> queued_run_;  // on these alone
 
   std::vector<std::byte*> buffers_;                      // by buffer
   std::vector<RowSource*> rows_;                         // by weight

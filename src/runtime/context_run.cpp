@@ -59,11 +59,11 @@ Bytes ContextImpl::stage(const ShapePlan& shape, std::span<const Tensor> inputs,
   };
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (plan_.inputs[i].kind != InputKind::kTensor || plan_.inputs[i].buffer == kNone) continue;
-    if (!usable_in_place(inputs[i])) add(i, false, inputs[i].size());
+    if (queued_run_ || !usable_in_place(inputs[i])) add(i, false, inputs[i].size());
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (output_buffers_[i] == kNone) continue;
-    const bool in_place = shape.outputs[i].in_place && usable_in_place(outputs[i]) &&
+    const bool in_place = !queued_run_ && shape.outputs[i].in_place && usable_in_place(outputs[i]) &&
                           std::none_of(inputs.begin(), inputs.end(),
                                        [&](const Tensor& input) { return overlap(input, outputs[i]); });
     if (!in_place) add(i, true, shape.buffer_sizes[static_cast<size_t>(output_buffers_[i])]);
@@ -92,7 +92,7 @@ void ContextImpl::place(const ShapePlan& shape, std::span<const Tensor> inputs,
     const BufferIndex buffer =
         staged.is_output ? output_buffers_[staged.index] : plan_.inputs[staged.index].buffer;
     buffers_[static_cast<size_t>(buffer)] = at;
-    if (!staged.is_output) copy_to_dense(inputs[staged.index], at);
+    if (!staged.is_output && !queued_run_) copy_to_dense(inputs[staged.index], at);
   }
 }
 
@@ -150,6 +150,7 @@ void ContextImpl::deliver(const ShapePlan& shape, std::span<const Tensor> output
 
 void ContextImpl::note_run(int64_t begin_ns) {
   Streamer::Statistics statistics = streamer_.statistics();
+  if (queued_run_) statistics.streamed = queued_run_->streamed();
   for (const FileRows& source : file_rows_) {  // kernels wait for rows
     statistics.streamed += source.statistics().read;
     statistics.read_ns += source.statistics().read_ns;
@@ -166,6 +167,11 @@ Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inpu
   if (version_ != engine_->version()) HR_TRY(follow_residency());
   const int64_t begin = engine_->device().now_ns();
   place(shape, inputs, outputs);
+  if (queued_run_) {
+    Status status = execute_queued(shape, inputs, outputs);
+    note_run(begin);
+    return status;
+  }
   Status status = run_steps(shape);
   if (status.ok()) deliver(shape, outputs);
   streamer_.end();

@@ -59,23 +59,46 @@ Status check_places(const EngineFile& file) {
   return {};
 }
 
+// On a queued device: the weights of the file, as a source of copies.
+Result<WeightSource> open_source(Device& device, const EngineFile& file, std::optional<Bytes> host_limit) {
+  WeightSource source;
+  QueuedDevice* const queued = device.queued();
+  for (const WeightGroup& group : file.plan().groups) {
+    source.size = std::max(source.size, group.offset + group.size);
+  }
+  if (!queued || source.size == Bytes{}) return source;
+  source.begin = file.weights_offset();
+  HR_ASSIGN(source.source,
+            queued->open_source(file.fd(), source.begin, source.size,
+                                host_limit.value_or(host_memory_available()), file.path().string()));
+  return source;
+}
+
+RowAccess row_access(const WeightSource& source) {
+  if (!source.source) return RowAccess::kBuffered;
+  return source.source->visible({}) ? RowAccess::kInPlace : RowAccess::kWhole;
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Engine>> Engine::open(EngineFile file, std::unique_ptr<Kernels> kernels,
                                              std::shared_ptr<Device> device, EngineOptions options) {
   HR_TRY(check_places(file));
   HR_ASSIGN(const FileIdentity identity, FileIdentity::of(file));
-  auto engine = std::make_shared<EngineImpl>(std::move(file), std::move(device), identity);
+  HR_ASSIGN(WeightSource source, open_source(*device, file, options.host_limit));
+  auto engine = std::make_shared<EngineImpl>(std::move(file), std::move(device), identity, std::move(source));
   HR_TRY(engine->start(*kernels, options));
   return std::shared_ptr<Engine>(std::move(engine));
 }
 
-EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity)
+EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity,
+                       WeightSource source)
     : file_(std::move(file)),
       device_(std::move(device)),
       identity_(identity),
-      planner_(file_.plan()),
-      residency_(*device_, file_, identity) {}
+      source_(std::move(source)),
+      planner_(file_.plan(), row_access(source_)),
+      residency_(*device_, file_, identity, source_) {}
 
 Status EngineImpl::start(Kernels& kernels, const EngineOptions& options) {
   if (options.weight_budget && *options.weight_budget < Bytes{}) {
@@ -101,10 +124,20 @@ Status EngineImpl::load_literals() {
     size += {(static_cast<int64_t>(literal.bytes.size()) + kAlign - 1) / kAlign * kAlign};
   }
   HR_ASSIGN(literals_, device_->allocate(size, "literals"));
+  std::unique_ptr<WorkQueue> queue;
+  if (QueuedDevice* const queued = device_->queued(); queued && size > Bytes{}) {
+    HR_ASSIGN(queue, queued->make_work_queue());
+  }
   for (size_t i = 0; i < plan().literals.size(); ++i) {
     const auto& bytes = plan().literals[i].bytes;
-    if (!bytes.empty()) std::memcpy(literal(i), bytes.data(), bytes.size());
+    if (bytes.empty()) continue;
+    if (queue) {
+      HR_TRY(queue->copy(literal(i), bytes.data(), {static_cast<int64_t>(bytes.size())}));
+    } else {
+      std::memcpy(literal(i), bytes.data(), bytes.size());
+    }
   }
+  if (queue) HR_TRY(queue->synchronize());
   always_resident_ += literals_.size();
   return {};
 }
@@ -233,9 +266,9 @@ void EngineImpl::leave(ContextImpl& context) {
 }
 
 Result<std::shared_ptr<Context>> EngineImpl::make_context(ContextOptions options) {
-  if (options.threads < 0 || options.prepared_shapes < 1) {
+  if (options.threads < 0 || options.prepared_shapes < 0) {
     return invalid_argument(
-        "a context takes at least one thread (0: as many as there are) and one prepared shape; {} and {} "
+        "a context takes a number of threads and of prepared shapes (0: as the device likes); {} and {} "
         "were given",
         options.threads, options.prepared_shapes);
   }

@@ -27,13 +27,14 @@ namespace headrace::runtime {
 struct EngineOptions {
   std::optional<Bytes> weight_budget;  // absent: auto
   Progress progress;                   // loading resident weights
+  std::optional<Bytes> host_limit;     // of host memory pinned for a queued device; absent: what is free
 };
 
 struct ContextOptions {
   int threads = 0;  // 0: usable_cpus()
   std::optional<Bytes>
-      memory_limit;          // everything: resident + scratch + arena + states + workspace + literals
-  int prepared_shapes = 16;  // sets of shapes kept ready (LRU)
+      memory_limit;         // everything: resident + scratch + arena + states + workspace + literals
+  int prepared_shapes = 0;  // sets of shapes kept ready (LRU); 0: 16, and 256 on queued devices
 };
 
 // What memory is held, from the allocator; and what the last run moved.
@@ -109,6 +110,10 @@ class Context {
   virtual Status run_into(std::span<const Tensor> inputs, std::span<const Tensor> outputs) = 0;
   virtual MemoryReport memory() const = 0;
   virtual Status set_memory_limit(std::optional<Bytes> limit) = 0;
+  // On a device whose work is queued: runs go to this stream of the caller's (nullptr: the default stream),
+  // and where all inputs and outputs lie on the device they return before they are over. nullopt: a stream of
+  // the context's own, waited for. Errors: kUnsupported on other devices.
+  virtual Status set_stream(std::optional<void*> stream) = 0;
   virtual void set_trace(Trace* trace) = 0;          // nullptr: none; borrowed
   virtual void set_progress(Progress progress) = 0;  // called between steps; false cancels the run
   virtual Engine& engine() const = 0;

@@ -11,6 +11,7 @@
 #include "runtime/residency.h"
 #include "runtime/run_gate.h"
 #include "runtime/shape_plan.h"
+#include "runtime/source_reader.h"
 #include "runtime/weight_planner.h"
 
 namespace headrace::runtime {
@@ -19,7 +20,7 @@ class ContextImpl;
 
 class EngineImpl : public Engine {
  public:
-  EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity);
+  EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity, WeightSource source);
   // Loads what is always resident, and what the budget says.
   Status start(Kernels& kernels, const EngineOptions& options);
 
@@ -36,6 +37,7 @@ class EngineImpl : public Engine {
   // --- For contexts.
   Device& device() const { return *device_; }
   const WeightPlanner& planner() const { return planner_; }
+  CopySource* source() const { return source_.source.get(); }  // on queued devices; else nullptr
   const FileIdentity& identity() const { return identity_; }
   RunGate& gate() { return gate_; }
   // The groups in memory. Stays as it is while a RunGate::Run lives; `version` changes with it, and is never
@@ -69,6 +71,7 @@ class EngineImpl : public Engine {
   EngineFile file_;
   std::shared_ptr<Device> device_;
   FileIdentity identity_;
+  WeightSource source_;
   WeightPlanner planner_;
   std::unique_ptr<Executable> executable_;
   Allocation literals_;

@@ -12,10 +12,12 @@ constexpr Bytes kInFlight = mib(32);
 
 }  // namespace
 
-Residency::Residency(Device& device, const EngineFile& file, FileIdentity identity)
+Residency::Residency(Device& device, const EngineFile& file, FileIdentity identity,
+                     const WeightSource& source)
     : device_(device),
       file_(file),
       identity_(identity),
+      source_(source),
       memory_(file.plan().groups.size()),
       resident_(file.plan().groups.size()) {}
 
@@ -56,7 +58,8 @@ Result<std::unique_ptr<ReadTicket>> Residency::start(int32_t group) {
 Status Residency::load(std::span<const int32_t> groups, const std::function<bool(Bytes, Bytes)>& progress) {
   if (groups.empty()) return {};
   if (!reader_) {
-    auto reader = device_.open_reader(file_.fd(), file_.path().string());
+    auto reader = device_.queued() ? make_source_reader(*device_.queued(), source_)
+                                   : device_.open_reader(file_.fd(), file_.path().string());
     if (!reader.ok()) return reader.status();
     reader_ = *std::move(reader);
   }

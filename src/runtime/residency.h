@@ -11,13 +11,14 @@
 #include "device/device.h"
 #include "engine/engine_file.h"
 #include "runtime/file_identity.h"
+#include "runtime/source_reader.h"
 
 namespace headrace::runtime {
 
 // Threads: none of its own; while change() runs nobody may read. Borrows the device and the file.
 class Residency {
  public:
-  Residency(Device& device, const EngineFile& file, FileIdentity identity);
+  Residency(Device& device, const EngineFile& file, FileIdentity identity, const WeightSource& source);
 
   // Makes exactly the groups of `wanted` resident. Groups that leave are freed before others are read, so
   // the larger of the two sets is never passed. Reads only what was not there.
@@ -36,6 +37,7 @@ class Residency {
   Device& device_;
   const EngineFile& file_;
   FileIdentity identity_;
+  const WeightSource& source_;  // on queued devices
   std::unique_ptr<FileReader> reader_;
   std::vector<Allocation> memory_;  // by group
   std::vector<bool> resident_;      // empty groups have no memory

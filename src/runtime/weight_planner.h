@@ -12,10 +12,17 @@
 
 namespace headrace::runtime {
 
+// How the rows of weights that are gathered by index get to where they are used.
+enum class RowAccess : uint8_t {
+  kBuffered,  // read from the file, through a buffer
+  kInPlace,   // the device reads them where the file lies
+  kWhole,     // not by rows: such weights stream as others do
+};
+
 // Const after construction; safe to share between threads.
 class WeightPlanner {
  public:
-  explicit WeightPlanner(const Plan& plan);
+  explicit WeightPlanner(const Plan& plan, RowAccess rows = RowAccess::kBuffered);
 
   std::span<const GroupUse> groups() const { return groups_; }
   StepIndex steps() const { return steps_; }  // the delivery of outputs is the last

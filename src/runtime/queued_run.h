@@ -1,0 +1,111 @@
+// QueuedRun: a context's runs on a device that runs behind the host.
+//
+// All inputs and outputs pass through places in the arena, so that the addresses of a shape's run stay, and
+// the whole run, streamed weights included, is captured once into a graph and then launched by one call. The
+// first run of a shape is put on the queue step by step: a shape that comes once costs no capture.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <headrace/status.h>
+#include <headrace/tensor.h>
+#include "device/queued_device.h"
+#include "engine/engine_file.h"
+#include "runtime/queued_streamer.h"
+#include "runtime/shape_plan.h"
+
+namespace headrace::runtime {
+
+// An input or output that passes through a place in the arena.
+struct Staged {
+  size_t index;
+  bool is_output;
+  Bytes offset;
+};
+
+// A tensor of the caller's and its place on the device, row-major.
+struct Transfer {
+  std::byte* place = nullptr;
+  const Tensor* tensor = nullptr;
+  bool on_device = false;  // the caller's tensor: copied inside the graph
+  bool is_output = false;
+  bool is_window = false;  // an output whose place is a strided window: copied by the host
+  size_t output = 0;
+};
+
+// A shape's captured run, and what it was captured with.
+struct CapturedRun {
+  std::unique_ptr<WorkGraph> graph;
+  uint64_t residency = 0, arena = 0;  // versions
+  // Of the tensors on the device, in the order of the transfers: the copy, and the address that it has now.
+  std::vector<std::pair<CopyIndex, std::byte*>> copies;
+  std::vector<bool> on_device;  // by transfer
+  int64_t runs = 0;             // of this shape so far
+};
+
+// What a run works on: the context's own.
+struct QueuedWork {
+  const Plan& plan;
+  const ShapePlan& shape;
+  std::span<std::byte*> buffers;  // by buffer; those of streamed weights are set by the run
+  std::span<RowSource* const> rows;
+  std::byte* arena;
+  std::span<const Staged> staged;
+  std::span<const std::vector<BufferIndex>> group_buffers;
+  std::span<const Tensor> inputs, outputs;
+  uint64_t residency_version, arena_version;
+  const std::function<Status(StepIndex)>& before_step;  // progress; an error ends the run
+};
+
+class QueuedRun {
+ public:
+  // Borrows the device and the file.
+  QueuedRun(QueuedDevice& device, const EngineFile& file) : device_(device), streamer_(device, file) {}
+  ~QueuedRun();
+
+  // A new schedule of streamed weights; waits for runs under way.
+  Status configure(StreamSchedule schedule, CopySource* source);
+  void drop();
+  Bytes scratch() const { return streamer_.memory(); }
+  Bytes streamed() const { return streamer_.streamed(); }
+
+  // Puts a run on the queue and, unless the work goes to a stream of the caller's, waits for it.
+  Status run(const QueuedWork& work, CapturedRun& captured);
+  // Runs go to this stream of the caller's from now on, and return before they are over where all inputs and
+  // outputs lie on the device. nullopt: a queue of our own.
+  Status set_stream(std::optional<void*> stream);
+  // Waits for the runs under way.
+  Status settle();
+
+ private:
+  Status prepare_queue();
+  Status find_inputs(const QueuedWork& work);
+  Status find_outputs(const QueuedWork& work);
+  Status add(Transfer transfer);
+  Status enqueue_steps(const QueuedWork& work);
+  Status copy(const Transfer& transfer);
+  Status copy_all(bool outputs, bool on_device_too);
+  Status run_eagerly(const QueuedWork& work);
+  Status capture(const QueuedWork& work, CapturedRun& captured);
+  Status note_work(const QueuedWork& work, CapturedRun& captured);
+  Status launch(const QueuedWork& work, CapturedRun& captured);
+  Status finish(const QueuedWork& work);
+  Status deliver_windows(const QueuedWork& work);
+  bool is_current(const QueuedWork& work, const CapturedRun& captured) const;
+
+  QueuedDevice& device_;
+  QueuedStreamer streamer_;
+  CopySource* source_ = nullptr;
+  std::unique_ptr<WorkQueue> own_, borrowed_;
+  WorkQueue* queue_ = nullptr;       // one of the two
+  std::unique_ptr<Event> finished_;  // the latest run
+  bool under_way_ = false;
+  std::vector<Transfer> transfers_;  // of the run that is prepared: inputs, then outputs
+  std::vector<std::byte> dense_;
+};
+
+}  // namespace headrace::runtime

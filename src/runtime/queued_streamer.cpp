@@ -1,0 +1,92 @@
+#include "runtime/queued_streamer.h"
+
+#include <utility>
+
+#include "core/error.h"
+#include "runtime/weight_planner.h"
+
+namespace headrace::runtime {
+
+void QueuedStreamer::drop() {
+  scratch_ = {};
+  schedule_ = {};
+  arrived_.clear();
+  finished_.clear();
+  source_ = nullptr;
+}
+
+Status QueuedStreamer::configure(StreamSchedule schedule, CopySource* source) {
+  drop();
+  if (schedule.loads.empty()) return {};
+  HR_ASSIGN(Allocation scratch, device_.allocate(schedule.scratch, "the scratch of streamed weights"));
+  schedule_ = std::move(schedule);
+  Status status = make_events();
+  if (!status.ok()) {
+    drop();
+    return status;
+  }
+  scratch_ = std::move(scratch);
+  source_ = source;
+  return {};
+}
+
+Status QueuedStreamer::make_events() {
+  if (!copies_) {
+    HR_ASSIGN(copies_, device_.make_work_queue());
+    HR_ASSIGN(forked_, device_.make_event());
+  }
+  finished_.resize(schedule_.step_loads.size());
+  for (const StreamLoad& load : schedule_.loads) {
+    HR_ASSIGN(arrived_.emplace_back(), device_.make_event());
+    if (load.issue_after == kNone || finished_[static_cast<size_t>(load.issue_after)]) continue;
+    HR_ASSIGN(finished_[static_cast<size_t>(load.issue_after)], device_.make_event());
+  }
+  return {};
+}
+
+Status QueuedStreamer::begin(WorkQueue& compute) {
+  if (idle()) return {};
+  next_ = 0;
+  // Also behind the run before, whose last steps may still read the places that the first copies take.
+  HR_TRY(compute.record(*forked_));
+  HR_TRY(copies_->wait(*forked_));
+  return issue(kNone);
+}
+
+Status QueuedStreamer::issue(StepIndex finished) {
+  for (; next_ < schedule_.loads.size() && schedule_.loads[next_].issue_after <= finished; ++next_) {
+    const StreamLoad& load = schedule_.loads[next_];
+    const WeightGroup& group = file_.plan().groups[static_cast<size_t>(load.group)];
+    if (load.issue_after != kNone) {
+      HR_TRY(copies_->wait(*finished_[static_cast<size_t>(load.issue_after)]));
+    }
+    Status status = source_->copy(group.offset, group.size, data(load), *copies_);
+    if (!status.ok()) {
+      return status.with_context(fmt::format("weight {}", group_name(file_.plan(), load.group)));
+    }
+    HR_TRY(copies_->record(*arrived_[next_]));
+  }
+  return {};
+}
+
+Result<std::span<const StreamLoad>> QueuedStreamer::acquire(StepIndex step, WorkQueue& compute) {
+  if (idle()) return std::span<const StreamLoad>();
+  const auto begin = static_cast<size_t>(schedule_.step_loads[static_cast<size_t>(step)]);
+  const auto end = static_cast<size_t>(schedule_.step_loads[static_cast<size_t>(step) + 1]);
+  for (size_t i = begin; i < end; ++i) HR_TRY(compute.wait(*arrived_[i]));
+  return std::span<const StreamLoad>(schedule_.loads).subspan(begin, end - begin);
+}
+
+Status QueuedStreamer::release(StepIndex step, WorkQueue& compute) {
+  if (idle()) return {};
+  if (Event* event = finished_[static_cast<size_t>(step)].get()) HR_TRY(compute.record(*event));
+  return issue(step);
+}
+
+Status QueuedStreamer::end(WorkQueue& compute) {
+  if (idle()) return {};
+  if (next_ > 0) HR_TRY(compute.wait(*arrived_[next_ - 1]));  // in a queue's order: the last one is enough
+  return {};
+}
+
+}  // namespace headrace::runtime

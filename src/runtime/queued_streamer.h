@@ -1,0 +1,60 @@
+// QueuedStreamer: puts the copies of streamed weights on a queue of their own, beside the steps.
+//
+// Nothing here waits on the host: events order the copies and the steps, so the same calls run at once or are
+// captured into a graph. schedule_streams has solved where each group goes and when its place is free.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <headrace/bytes.h>
+#include <headrace/status.h>
+#include "device/queued_device.h"
+#include "engine/engine_file.h"
+#include "runtime/weight_plan.h"
+
+namespace headrace::runtime {
+
+// Threads: one QueuedStreamer per Context; calls must not overlap. Borrows the device and the file.
+class QueuedStreamer {
+ public:
+  QueuedStreamer(QueuedDevice& device, const EngineFile& file) : device_(device), file_(file) {}
+
+  // Takes a new schedule and scratch for it; what there was is freed first. `source` outlives the schedule.
+  // Errors: kExhausted, kUnavailable; the streamer holds no memory then.
+  // REQUIRES, here and in drop(): no run is under way on the device.
+  Status configure(StreamSchedule schedule, CopySource* source);
+  void drop();
+
+  // Forks the copies from `compute` and puts the first ones on their queue.
+  Status begin(WorkQueue& compute);
+  // `compute` waits for the loads that begin at `step`.
+  Result<std::span<const StreamLoad>> acquire(StepIndex step, WorkQueue& compute);
+  // The step is on `compute`: the copies that wait for its places follow it.
+  Status release(StepIndex step, WorkQueue& compute);
+  // Joins: what `compute` is given next comes after all copies.
+  Status end(WorkQueue& compute);
+
+  bool idle() const { return schedule_.loads.empty(); }
+  std::byte* data(const StreamLoad& load) const { return scratch_.data() + load.offset.count; }
+  Bytes memory() const { return scratch_.size(); }
+  Bytes streamed() const { return schedule_.streamed; }
+
+ private:
+  Status issue(StepIndex finished);
+  Status make_events();
+
+  QueuedDevice& device_;
+  const EngineFile& file_;
+  CopySource* source_ = nullptr;
+  StreamSchedule schedule_;
+  Allocation scratch_;
+  std::unique_ptr<WorkQueue> copies_;
+  std::unique_ptr<Event> forked_;
+  std::vector<std::unique_ptr<Event>> arrived_;   // by load
+  std::vector<std::unique_ptr<Event>> finished_;  // by step; empty where no copy waits for it
+  size_t next_ = 0;                               // the first load not issued yet
+};
+
+}  // namespace headrace::runtime
