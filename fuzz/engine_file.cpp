@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto plan = EngineFile::parse(bytes); plan.ok()) check_plan(*plan);
   if (const auto metadata = decode_metadata(bytes); metadata.ok()) check_plan(metadata->plan);
   // The same metadata behind a header that is right.
-  std::vector<std::byte> file = encode_header(kHeaderPage, Bytes{}, bytes);
+  std::vector<std::byte> file = encode_header(kHeaderPage, Bytes{}, bytes, {});
   file.insert(file.end(), bytes.begin(), bytes.end());
   if (const auto plan = EngineFile::parse(file); plan.ok()) check_plan(*plan);
   return 0;

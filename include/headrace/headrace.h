@@ -54,6 +54,8 @@ struct CompileReport {
   int64_t nodes = 0;  // of the export
   int64_t steps = 0;  // of the plan
   Bytes file, weights, streamable;
+  Bytes arena;        // activations of a run at the opt sizes
+  std::vector<std::pair<std::string, std::vector<int64_t>>> opt_shapes;  // of the tensor inputs
   Bytes peak_growth;  // of the process's anonymous memory, sampled
   int64_t ns = 0;
   std::vector<std::pair<std::string, int64_t>> phases;  // name, nanoseconds
@@ -143,8 +145,9 @@ class Engine {
   std::vector<ProfileRange> profile() const;
   const std::string& in_spec() const;  // torch.utils pytree text of (args, kwargs)
   const std::string& out_spec() const;
-  std::string plan_text() const;     // for `headrace inspect --plan`
-  std::string weights_text() const;  // for `headrace inspect --weights`
+  std::string plan_text() const;           // for `headrace inspect --plan`
+  std::string weights_text() const;        // for `headrace inspect --weights`
+  Result<std::string> graph_text() const;  // the graph after the passes, read from the file; kCorrupt
   std::string backend() const;
   std::filesystem::path path() const;
 

@@ -6,11 +6,14 @@
 #include "app/memory_sampler.h"
 #include "builder/builder.h"
 #include "core/error.h"
+#include "core/host.h"
 #include "core/trace.h"
 #include "frontend/frontend.h"
 #include "kernels/reference/reference_kernels.h"
 #include "partition/unsupported.h"
 #include "passes/passes.h"
+#include "runtime/memory_limit.h"
+#include "runtime/shape_plan.h"
 
 namespace headrace {
 namespace {
@@ -137,6 +140,22 @@ Status optimise(ir::Graph& graph, const Lowering& lowering, const fs::path& path
                      report.empty() ? unsupported_report(after, graph, model, lowering.name()) : report);
 }
 
+// Makes the plan ready as a run at the opt sizes would, so that what kernels refuse shows before anything is
+// written, and tells the memory of such a run.
+Status prepare_at_opt(const Backend& backend, const Plan& plan, CompileReport& report) {
+  HR_ASSIGN(const std::unique_ptr<Executable> executable,
+            backend.make_kernels()->load(std::make_shared<const Plan>(plan)));
+  const DimBindings opt = opt_bindings(plan.symbols);
+  HR_ASSIGN(const auto shape, runtime::make_shape_plan(plan, *executable, opt, usable_cpus()));
+  report.arena = runtime::whole_pages(shape->arena);
+  for (const InputSpec& input : plan.inputs) {
+    if (input.kind != InputKind::kTensor) continue;
+    HR_ASSIGN(Sizes sizes, evaluate(input.shape, opt));
+    report.opt_shapes.emplace_back(input.name, std::move(sizes));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine,
@@ -159,12 +178,14 @@ Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine
   HR_ASSIGN(Plan plan, lowering->lower(opened.graph));
   assign_groups(plan);
   report.steps = static_cast<int64_t>(plan.steps.size());
+  HR_TRY(phases.next("prepare"));
+  HR_TRY(prepare_at_opt(*backend, plan, report));
   HR_TRY(phases.next("write weights"));
   const std::unique_ptr<Packer> packer = backend->make_packer ? backend->make_packer() : nullptr;
   const std::unique_ptr<Evaluator> evaluator = reference::make_evaluator();
   HR_ASSIGN(const BuildReport built,
             build_engine(std::move(plan), ArchiveWeights(*opened.archive), packer.get(), evaluator.get(),
-                         engine, options.progress, &trace));
+                         engine, options.progress, &trace, ir::print(opened.graph)));
   phases.close();
 
   report.file = built.file;

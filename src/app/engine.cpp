@@ -82,6 +82,7 @@ std::vector<ProfileRange> Engine::profile() const {
 const std::string& Engine::in_spec() const { return engine_->plan().in_spec; }
 const std::string& Engine::out_spec() const { return engine_->plan().out_spec; }
 std::string Engine::plan_text() const { return to_text(engine_->plan()); }
+Result<std::string> Engine::graph_text() const { return engine_->file().graph_text(); }
 std::string Engine::backend() const { return engine_->plan().backend; }
 std::filesystem::path Engine::path() const { return engine_->file().path(); }
 

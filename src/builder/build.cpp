@@ -86,14 +86,14 @@ class Build {
 
 Result<BuildReport> build_engine(Plan plan, const WeightSourceReader& reader, const Packer* packer,
                                  const Evaluator* evaluator, const std::filesystem::path& path,
-                                 const Progress& progress, Trace* trace) {
+                                 const Progress& progress, Trace* trace, std::string_view graph) {
   const int64_t begin = monotonic_ns();
   HR_ASSIGN(EngineWriter writer, EngineWriter::create(path, plan));
   Build build(plan, reader, packer, evaluator, progress, trace);
   HR_TRY(build.run(writer));
   const int64_t sync_begin = monotonic_ns();
   BuildReport report;
-  HR_ASSIGN(report.file, writer.commit());
+  HR_ASSIGN(report.file, writer.commit(graph));
   report.weights = build.total();
   for (const WeightGroup& group : plan.groups)
     if (group.streamable) report.streamable += group.size;

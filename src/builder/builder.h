@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include <headrace/progress.h>
 #include <headrace/status.h>
@@ -26,10 +27,10 @@ struct BuildReport {
   int64_t ns = 0;
 };
 
-// REQUIRES: assign_groups(plan) was called. Errors: the reader's, packer's, writer's; nothing is left behind
-// then.
+// `graph` is kept in the file for people. REQUIRES: assign_groups(plan) was called. Errors: the reader's,
+// packer's, writer's; nothing is left behind then.
 Result<BuildReport> build_engine(Plan plan, const WeightSourceReader& reader, const Packer* packer,
                                  const Evaluator* evaluator, const std::filesystem::path& path,
-                                 const Progress& progress, Trace* trace);
+                                 const Progress& progress, Trace* trace, std::string_view graph = {});
 
 }  // namespace headrace

@@ -1,4 +1,5 @@
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -7,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/inputs.h"
 #include "cli/json_text.h"
+#include "cli/report_text.h"
 #include "cli/table.h"
 #include "core/error.h"
 #include "core/units.h"
@@ -15,6 +17,24 @@ namespace headrace::cli {
 namespace {
 
 double seconds(int64_t ns) { return static_cast<double>(ns) / 1e9; }
+
+// "1x128": the shapes that the arena is for, each once.
+std::string opt_shapes_text(const CompileReport& report) {
+  std::vector<std::string> shapes;
+  for (const auto& [name, shape] : report.opt_shapes) {
+    const std::string text = shape_text(shape);
+    if (std::find(shapes.begin(), shapes.end(), text) == shapes.end()) shapes.push_back(text);
+  }
+  constexpr size_t kShown = 3;
+  if (shapes.size() > kShown) shapes.resize(kShown), shapes.push_back("…");
+  return shapes.empty() ? "" : fmt::format(" ({})", fmt::join(shapes, ", "));
+}
+
+std::string opt_shapes_json(const CompileReport& report) {
+  JsonObject json;
+  for (const auto& [name, shape] : report.opt_shapes) json.raw(name, shape_json(shape));
+  return json.text();
+}
 
 std::string json_text(const std::string& engine, const CompileReport& report) {
   std::vector<std::string> phases;
@@ -28,6 +48,8 @@ std::string json_text(const std::string& engine, const CompileReport& report) {
       .add("file_bytes", report.file)
       .add("weights_bytes", report.weights)
       .add("streamable_bytes", report.streamable)
+      .add("arena_bytes", report.arena)
+      .raw("opt_shapes", opt_shapes_json(report))
       .add("peak_growth_bytes", report.peak_growth)
       .add("seconds", seconds(report.ns))
       .raw("phases", json_array(phases))
@@ -61,9 +83,9 @@ Status compile_command(const CompileArguments& arguments, const Console& console
     options.profile.push_back(std::move(range));
   }
   HR_ASSIGN(const CompileReport report, compile_file(model, engine, options));
-  console.print(fmt::format("{}   {} nodes -> {} steps    {} weights, {} streamable\n",
+  console.print(fmt::format("{}   {} nodes -> {} steps    {} weights, {} streamable    arena {}{}\n",
                             model.filename().string(), report.nodes, report.steps, to_text(report.weights),
-                            to_text(report.streamable)));
+                            to_text(report.streamable), to_text(report.arena), opt_shapes_text(report)));
   if (arguments.report) console.print("\n" + phase_table(report) + "\n");
   console.print(fmt::format("wrote {}  {} in {:.2f} s, peak +{}\n", engine, to_text(report.file),
                             seconds(report.ns), to_text(report.peak_growth)));

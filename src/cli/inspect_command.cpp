@@ -47,7 +47,14 @@ std::string ports_text(const std::vector<PortInfo>& ports, const char* title) {
   return table.text() + "\n";
 }
 
-void print_summary(const Engine& engine, const InspectArguments& arguments, const Console& console) {
+Result<std::string> engine_graph(const Engine& engine, const std::string& file) {
+  HR_ASSIGN(std::string text, engine.graph_text());
+  if (!text.empty()) return text;
+  return unsupported("'{}' keeps no graph: what wrote it gave none; --plan shows its steps", file);
+}
+
+void print_summary(const Engine& engine, const InspectArguments& arguments, const std::string& graph,
+                   const Console& console) {
   console.print(fmt::format("{}   for {}, {} of streamable weights\n\n", arguments.file, engine.backend(),
                             to_text(engine.streamable())));
   console.print(ports_text(engine.inputs(), "input"));
@@ -74,6 +81,7 @@ void print_summary(const Engine& engine, const InspectArguments& arguments, cons
       .raw("inputs", ports_json(engine.inputs()))
       .raw("outputs", ports_json(engine.outputs()))
       .raw("profile", json_array(profile));
+  if (arguments.graph) json.add("graph", graph);
   if (arguments.plan) json.add("plan", engine.plan_text());
   if (arguments.weights) json.add("weights", engine.weights_text());
   console.print_json(json.text());
@@ -83,23 +91,29 @@ void print_summary(const Engine& engine, const InspectArguments& arguments, cons
 
 Status inspect_command(const InspectArguments& arguments, const Console& console) {
   HR_ASSIGN(const bool archive, is_archive(arguments.file));
-  const bool graph = arguments.graph || arguments.raw_graph;
   if (archive) {
     if (!arguments.plan && !arguments.weights) return print_graph(arguments, console);
     return invalid_argument(
         "'{}' is a model, and --plan and --weights show engines; compile it first: headrace compile {}",
         arguments.file, arguments.file);
   }
-  if (graph) {
-    return unsupported(
-        "'{}' keeps no graph: an engine holds the plan that was made from it. Give the .pt2 for its graph, "
-        "or --plan",
+  if (arguments.raw_graph) {
+    return invalid_argument(
+        "'{}' is an engine, and keeps its graph as the passes left it: --graph shows that; --raw-graph takes "
+        "the .pt2",
         arguments.file);
   }
   OpenOptions options;
   options.weight_budget = Bytes{0};  // looks, and reads no weights
   HR_ASSIGN(const Engine engine, Engine::open(arguments.file, options));
-  if (console.json() || (!arguments.plan && !arguments.weights)) print_summary(engine, arguments, console);
+  std::string graph;
+  if (arguments.graph) {
+    HR_ASSIGN(graph, engine_graph(engine, arguments.file));
+    console.print(graph);
+  }
+  if (console.json() || (!arguments.graph && !arguments.plan && !arguments.weights)) {
+    print_summary(engine, arguments, graph, console);
+  }
   if (arguments.plan) console.print(engine.plan_text());
   if (arguments.weights) console.print(engine.weights_text());
   return {};

@@ -13,6 +13,7 @@ namespace headrace {
 namespace {
 
 constexpr Bytes kPiece = mib(4);  // of one read
+constexpr const char kDamagedGraph[] = "its graph is damaged: the checksum does not match";
 
 std::string named(const std::filesystem::path& path) {
   return fmt::format("engine file '{}'", path.string());
@@ -57,12 +58,23 @@ Result<EngineFile> EngineFile::open(const std::filesystem::path& path) {
     HR_TRY(read_exactly(file.fd(), Bytes{header.metadata_offset}, bytes, path));
     HR_ASSIGN(Metadata metadata, take_in(header, bytes));
     file.weights_offset_ = {header.weights_offset};
+    file.graph_offset_ = {header.metadata_offset + header.metadata_size};
+    file.graph_size_ = {header.graph_size};
+    file.graph_checksum_ = header.graph_checksum;
     file.plan_ = std::make_shared<const Plan>(std::move(metadata.plan));
     file.toolchain_ = std::move(metadata.toolchain);
     return {};
   };
   HR_TRY(run().with_context(named(path)));
   return file;
+}
+
+Result<std::string> EngineFile::graph_text() const {
+  std::string text(static_cast<size_t>(graph_size_.count), '\0');
+  const auto bytes = std::as_writable_bytes(std::span(text));
+  HR_TRY(read_exactly(fd_.get(), graph_offset_, bytes, path_));
+  if (checksum(bytes) != graph_checksum_) return corrupt(kDamagedGraph).with_context(named(path_));
+  return text;
 }
 
 namespace {
@@ -93,6 +105,8 @@ class Verification {
     HR_ASSIGN(const uint64_t found, hash(Bytes{header.metadata_size}));
     if (found != header.metadata_checksum)
       return corrupt("its metadata is damaged: the checksum does not match");
+    HR_ASSIGN(const uint64_t graph, hash(Bytes{header.graph_size}));
+    if (graph != header.graph_checksum) return corrupt(kDamagedGraph);
     return {};
   }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <headrace/bytes.h>
@@ -18,8 +19,8 @@
 namespace headrace {
 
 // An engine file that is open for reading. The metadata has been read with system calls, checked against its
-// checksum and taken in; weights are read later, from fd() at weights_offset(), never through a map (a file
-// that shrinks would kill the process).
+// checksum and taken in; weights and the graph are read later, never through a map (a file that shrinks would
+// kill the process): weights from fd() at weights_offset().
 //
 // Threads: const after open; safe to share.
 class EngineFile {
@@ -38,6 +39,10 @@ class EngineFile {
   Bytes size() const { return size_; }
   const std::string& toolchain() const { return toolchain_; }  // who wrote it, for people
 
+  // The graph that the plan was made of, as its writer printed it; for people and tools, nothing runs by it.
+  // Empty where the writer gave none. Errors: kCorrupt.
+  Result<std::string> graph_text() const;
+
   // Reads every byte and checks it. `progress(done, total)` may be empty; false from it cancels.
   // Errors: kCorrupt names the first weight or section that is wrong.
   Status verify(const std::function<bool(Bytes done, Bytes total)>& progress = {}) const;
@@ -48,6 +53,8 @@ class EngineFile {
   std::shared_ptr<const Plan> plan_;
   Bytes weights_offset_;
   Bytes size_;
+  Bytes graph_offset_, graph_size_;
+  uint64_t graph_checksum_ = 0;
   std::string toolchain_;
 };
 
@@ -71,8 +78,8 @@ class EngineWriter {
   // The next bytes of the next weight, for one that is never whole in memory; it ends with its last byte. An
   // empty weight takes one empty part.
   Status append_part(std::span<const std::byte> bytes);
-  // Writes metadata, syncs, renames. Returns the size of the file.
-  Result<Bytes> commit();
+  // Writes metadata and the text of the graph (may be empty), syncs, renames. Returns the size of the file.
+  Result<Bytes> commit(std::string_view graph = {});
 
  private:
   struct State;

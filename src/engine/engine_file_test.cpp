@@ -21,6 +21,9 @@ using testing::RandomPlan;
 using testing::TemporaryFolder;
 using testing::write_engine;
 
+// As an engine's text would be: opaque bytes here.
+const std::string kGraph = "graph(%x: f32[2]) {\n  return %x as \"x\"\n}\n\0\xff";
+
 // The same plan with the checksums that writing fills in.
 Plan with_checksums(Plan plan, const std::vector<std::vector<std::byte>>& weights) {
   for (size_t i = 0; i < weights.size(); ++i) plan.weights[i].checksum = checksum(weights[i]);
@@ -52,7 +55,7 @@ struct Example {
       plan = random.make();
       if (plan.groups.size() < 3 || plan.literals.empty() || plan.symbols.empty()) continue;
       const auto weights = random.weights();
-      EXPECT_TRUE(write_engine(path, plan, weights).ok());
+      EXPECT_TRUE(write_engine(path, plan, weights, kGraph).ok());
       plan = with_checksums(plan, weights);
       bytes = contents(path);
       return;
@@ -126,15 +129,45 @@ TEST(EngineFile, RefusesEveryFlippedByteOfHeaderAndMetadata) {
     }
   };
   flip_all(0, kHeaderPage.count);
-  flip_all(header.metadata_offset, header.file_size);
+  flip_all(header.metadata_offset, header.metadata_offset + header.metadata_size);
+}
+
+TEST(EngineFile, GivesBackTheGraphAndRefusesEveryFlippedByteOfIt) {
+  const Example example;
+  const EngineHeader header = example.header();
+  const Result<EngineFile> file = EngineFile::open(example.path);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(*file->graph_text(), kGraph);
+  const UniqueFd fd(::open(example.path.c_str(), O_WRONLY));
+  for (int64_t i = header.metadata_offset + header.metadata_size; i < header.file_size; ++i) {
+    const char sound = example.bytes[static_cast<size_t>(i)];
+    for (const char mask : {'\x01', '\x80', '\xff'}) {
+      const char flipped = static_cast<char>(sound ^ mask);
+      ASSERT_EQ(::pwrite(fd.get(), &flipped, 1, i), 1);
+      EXPECT_TRUE(EngineFile::open(example.path).ok()) << "the graph is read when it is asked for";
+      EXPECT_EQ(file->graph_text().status().code(), Code::kCorrupt) << "byte " << i;
+      EXPECT_EQ(file->verify().code(), Code::kCorrupt) << "byte " << i;
+    }
+    ASSERT_EQ(::pwrite(fd.get(), &sound, 1, i), 1);
+  }
+  EXPECT_TRUE(file->verify().ok());
+}
+
+TEST(EngineFile, HoldsAnEmptyGraphWhereNoneWasGiven) {
+  const TemporaryFolder folder;
+  ASSERT_TRUE(write_engine(folder.path() / "a", Plan{.backend = "test"}, {}, "").ok());
+  const Result<EngineFile> file = EngineFile::open(folder.path() / "a");
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_EQ(*file->graph_text(), "");
 }
 
 // As flips with right checksums: what the decoder itself must bear.
 TEST(EngineFile, DecodesFlippedMetadataToAnErrorOrAGoodPlan) {
   const Example example;
   const EngineHeader header = example.header();
-  std::vector<std::byte> metadata(as_bytes(example.bytes).begin() + header.metadata_offset,
-                                  as_bytes(example.bytes).end());
+  std::vector<std::byte> metadata(
+      as_bytes(example.bytes).begin() + header.metadata_offset,
+      as_bytes(example.bytes).begin() + header.metadata_offset + header.metadata_size);
   size_t refused = 0;
   for (std::byte& byte : metadata) {
     const std::byte before = byte;
@@ -179,7 +212,8 @@ TEST(EngineFile, FindsWhatWasDamagedWhileItWasOpen) {
   const Result<EngineFile> file = EngineFile::open(example.path);
   ASSERT_TRUE(file.ok());
   const UniqueFd fd(::open(example.path.c_str(), O_WRONLY));
-  for (const int64_t at : {int64_t{20}, int64_t{4000}, header.metadata_offset + 5, header.file_size - 1}) {
+  for (const int64_t at : {int64_t{20}, int64_t{4000}, header.metadata_offset + 5,
+                           header.metadata_offset + header.metadata_size - 1, header.file_size - 1}) {
     const char flipped = static_cast<char>(example.bytes[static_cast<size_t>(at)] ^ 0x40);
     ASSERT_EQ(::pwrite(fd.get(), &flipped, 1, at), 1);
     EXPECT_EQ(file->verify().code(), Code::kCorrupt) << at;
@@ -190,8 +224,9 @@ TEST(EngineFile, FindsWhatWasDamagedWhileItWasOpen) {
 TEST(EngineFile, RefusesEveryTruncationAndExtension) {
   const Example example;
   const EngineHeader header = example.header();
-  std::vector<int64_t> sizes = {0, 1, 7, 8, 9, 71, 72, 73};
-  std::vector<int64_t> edges = {kHeaderPage.count, header.metadata_offset, header.file_size};
+  std::vector<int64_t> sizes = {0, 1, 7, 8, 9, 87, 88, 89};
+  std::vector<int64_t> edges = {kHeaderPage.count, header.metadata_offset,
+                                header.metadata_offset + header.metadata_size, header.file_size};
   for (const WeightGroup& group : example.plan.groups) {
     edges.push_back(header.weights_offset + group.offset.count);
     edges.push_back(header.weights_offset + group.offset.count + group.size.count);
@@ -214,10 +249,10 @@ TEST(EngineFile, RefusesEveryTruncationAndExtension) {
 TEST(EngineFile, SaysToCompileAgainForAnotherFormatOrByteOrder) {
   const Example example;
   std::string bytes = example.bytes;
-  bytes[8] = 2;
+  bytes[8] = 1;
   Status status = EngineFile::parse(as_bytes(bytes)).status();
   EXPECT_EQ(status.code(), Code::kIncompatible);
-  EXPECT_EQ(status.message(), "it has engine format 2, and this version of Headrace reads 1; compile again");
+  EXPECT_EQ(status.message(), "it has engine format 1, and this version of Headrace reads 2; compile again");
   bytes = example.bytes;
   std::reverse(bytes.begin() + 12, bytes.begin() + 16);
   status = EngineFile::parse(as_bytes(bytes)).status();
@@ -245,9 +280,16 @@ TEST(EngineFile, RefusesHeadersWhosePartsDoNotCoverTheFile) {
     refused([&](EngineHeader& header) { header.weights_size = value; });
     refused([&](EngineHeader& header) { header.metadata_offset = value; });
     refused([&](EngineHeader& header) { header.metadata_size = value; });
+    refused([&](EngineHeader& header) { header.graph_size = value; });
     refused([&](EngineHeader& header) {
       header.weights_size = value;
       header.metadata_offset = value;
+    });
+  }
+  for (const int64_t by : {-8, 8}) {  // the edge between metadata and graph moves
+    refused([&](EngineHeader& header) {
+      header.metadata_size += by;
+      header.graph_size -= by;
     });
   }
 }
@@ -268,6 +310,7 @@ TEST(EngineFile, SurvivesBeingReplacedRemovedAndShrunkWhileOpen) {
   ASSERT_TRUE(shrunk.ok());
   std::filesystem::resize_file(example.path, 6000);
   EXPECT_EQ(shrunk->verify().code(), Code::kCorrupt);
+  EXPECT_EQ(shrunk->graph_text().status().code(), Code::kCorrupt);
 }
 
 TEST(EngineFile, NamesTheFileThatIsMissingOrIsAFolder) {

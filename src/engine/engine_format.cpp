@@ -22,7 +22,7 @@ constexpr size_t kChecked = offsetof(EngineHeader, header_checksum);
 }  // namespace
 
 std::vector<std::byte> encode_header(Bytes weights_offset, Bytes weights_size,
-                                     std::span<const std::byte> metadata) {
+                                     std::span<const std::byte> metadata, std::string_view graph) {
   EngineHeader header;
   header.magic = kMagic;
   header.format = kEngineFormat;
@@ -31,8 +31,10 @@ std::vector<std::byte> encode_header(Bytes weights_offset, Bytes weights_size,
   header.weights_size = weights_size.count;
   header.metadata_offset = (weights_offset + weights_size).count;
   header.metadata_size = static_cast<int64_t>(metadata.size());
-  header.file_size = header.metadata_offset + header.metadata_size;
   header.metadata_checksum = checksum(metadata);
+  header.graph_size = static_cast<int64_t>(graph.size());
+  header.graph_checksum = checksum(std::as_bytes(std::span(graph)));
+  header.file_size = header.metadata_offset + header.metadata_size + header.graph_size;
   header.header_checksum = checksum(std::as_bytes(std::span(&header, 1)).first(kChecked));
   std::vector<std::byte> page(static_cast<size_t>(kHeaderPage.count));
   std::memcpy(page.data(), &header, sizeof(header));
@@ -63,10 +65,12 @@ Result<EngineHeader> decode_header(std::span<const std::byte> page, Bytes file_s
                    header.file_size);
   const auto aligned = [](int64_t at) { return at % kWeightAlignment.count == 0; };
   const std::optional<int64_t> weights_end = checked_add(header.weights_offset, header.weights_size);
-  const std::optional<int64_t> end = checked_add(header.metadata_offset, header.metadata_size);
-  if (header.weights_offset < kHeaderPage.count || header.weights_size < 0 || header.metadata_size < 0 ||
-      !aligned(header.weights_offset) || !aligned(header.weights_size) ||
-      weights_end != header.metadata_offset || end != file_size.count || header.metadata_size > kMaxMetadata)
+  const auto bounded = [](int64_t size) { return size >= 0 && size <= kMaxMetadata; };
+  const bool sane = header.weights_offset >= kHeaderPage.count && header.weights_size >= 0 &&
+                    aligned(header.weights_offset) && aligned(header.weights_size) &&
+                    bounded(header.metadata_size) && bounded(header.graph_size);
+  if (!sane || weights_end != header.metadata_offset ||
+      checked_add(header.metadata_offset, header.metadata_size + header.graph_size) != file_size.count)
     return corrupt("its header is damaged: the parts do not cover the file");
   return header;
 }

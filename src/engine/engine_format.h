@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <headrace/bytes.h>
@@ -14,9 +15,9 @@
 
 namespace headrace {
 
-inline constexpr uint32_t kEngineFormat = 1;
-inline constexpr Bytes kHeaderPage = kWeightAlignment;  // header and zeros
-inline constexpr int64_t kMaxMetadata = int64_t{1} << 30;
+inline constexpr uint32_t kEngineFormat = 2;
+inline constexpr Bytes kHeaderPage = kWeightAlignment;     // header and zeros
+inline constexpr int64_t kMaxMetadata = int64_t{1} << 30;  // and of the graph
 // Groups this large start at multiples of kLargeAlignment; smaller ones would waste more than they gain.
 inline constexpr Bytes kLargeGroup = mib(64);
 inline constexpr Bytes kLargeAlignment = mib(2);
@@ -32,13 +33,15 @@ struct EngineHeader {
   int64_t metadata_offset = 0;
   int64_t metadata_size = 0;
   uint64_t metadata_checksum = 0;
+  int64_t graph_size = 0;  // follows the metadata, to the end of the file
+  uint64_t graph_checksum = 0;
   uint64_t header_checksum = 0;  // of all before it
 };
-static_assert(sizeof(EngineHeader) == 72);
+static_assert(sizeof(EngineHeader) == 88);
 
 // The header page for a file of these parts.
 std::vector<std::byte> encode_header(Bytes weights_offset, Bytes weights_size,
-                                     std::span<const std::byte> metadata);
+                                     std::span<const std::byte> metadata, std::string_view graph);
 // Checks everything in the page, and that the parts cover a file of `file_size` exactly.
 // Errors: kCorrupt, kIncompatible.
 Result<EngineHeader> decode_header(std::span<const std::byte> page, Bytes file_size);

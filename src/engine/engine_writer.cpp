@@ -176,18 +176,24 @@ Status EngineWriter::append_weight(std::span<const std::byte> bytes) {
   return append_part(bytes);
 }
 
-Result<Bytes> EngineWriter::commit() {
+Result<Bytes> EngineWriter::commit(std::string_view graph) {
   State& state = *state_;
   if (state.next != state.plan.weights.size())
     return internal_error("write '{}': {} of {} weights were given", state.path.string(), state.next,
                           state.plan.weights.size());
   HR_TRY(state.flush());
   HR_ASSIGN(const std::vector<std::byte> metadata, encode_metadata(state.plan));
-  const Bytes end = state.origin + state.length;
-  HR_TRY(state.file.write_at(end, metadata));
-  HR_TRY(state.file.write_at(Bytes{0}, encode_header(state.origin, state.length, metadata)));
+  Bytes end = state.origin + state.length;
+  for (const auto part : {std::span<const std::byte>(metadata), std::as_bytes(std::span(graph))}) {
+    if (static_cast<int64_t>(part.size()) > kMaxMetadata)
+      return unsupported("write '{}': its metadata or graph has {} bytes; an engine file holds up to {}",
+                         state.path.string(), part.size(), kMaxMetadata);
+    HR_TRY(state.file.write_at(end, part));
+    end += Bytes{static_cast<int64_t>(part.size())};
+  }
+  HR_TRY(state.file.write_at(Bytes{0}, encode_header(state.origin, state.length, metadata, graph)));
   HR_TRY(state.file.commit());
-  return end + Bytes{static_cast<int64_t>(metadata.size())};
+  return end;
 }
 
 }  // namespace headrace

@@ -253,14 +253,15 @@ class TemporaryFolder {
 };
 
 inline Result<Bytes> write_engine(const std::filesystem::path& path, const Plan& plan,
-                                  const std::vector<std::vector<std::byte>>& weights) {
+                                  const std::vector<std::vector<std::byte>>& weights,
+                                  std::string_view graph = {}) {
   Result<EngineWriter> writer = EngineWriter::create(path, plan);
   if (!writer.ok()) return writer.status();
   for (const std::vector<std::byte>& bytes : weights) {
     const Status status = writer->append_weight(bytes);
     if (!status.ok()) return status;
   }
-  return writer->commit();
+  return writer->commit(graph);
 }
 
 }  // namespace headrace::testing

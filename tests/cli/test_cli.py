@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import re
 import signal
 import subprocess
 import time
@@ -153,9 +154,36 @@ def test_inspect_shows_signature_plan_weights_and_graph(tool, engine):
     assert seen["inputs"] == [{"name": "x", "is_tensor": True, "dtype": "f32", "shape": ["s77", "8"]}]
     assert "first.weight" in tool.ok("inspect", engine, "--weights")
     assert "matmul" in tool.ok("inspect", engine, "--plan")
-    graph = tool.ok("inspect", LATEST / "mlp.pt2", "--graph", "--device", "reference")
-    assert graph.startswith("graph(%x: f32[2, 8])")
-    assert "keeps no graph" in tool.error(6, "inspect", engine, "--graph")
+
+
+def test_inspect_shows_the_graph_of_a_model_and_of_its_engine(tool, engine):
+    model = LATEST / "mlp_dynamic.pt2"
+    raw = tool.ok("inspect", model, "--raw-graph")
+    final = tool.ok("inspect", model, "--graph", "--device", "reference")
+    assert final.startswith("graph(%x: f32[s77, 8])") and raw != final
+    assert tool.ok("inspect", engine, "--graph") == final
+    assert tool.json("inspect", engine, "--graph")["graph"] == tool.json(
+        "inspect", model, "--graph", "--device", "reference")["graph"] == final
+    assert "takes the .pt2" in tool.error(2, "inspect", engine, "--raw-graph")
+
+
+def test_a_damaged_graph_is_an_error_where_it_is_asked_for(tool, engine):
+    path = tool.folder / engine
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1  # the graph ends the file
+    path.write_bytes(data)
+    tool.ok("run", engine, "--random", "0")
+    assert "its graph is damaged" in tool.error(4, "inspect", engine, "--graph")
+    assert "its graph is damaged" in tool.error(4, "verify", engine)
+
+
+def test_compile_tells_the_arena_that_a_run_at_the_opt_shape_takes(tool, wide, device):
+    said = tool.ok("compile", wide[0], "-o", "wide.engine", "--device", device)
+    assert re.search(r" streamable    arena \d+\.\d KiB \(4x256\)\n", said), said
+    report = tool.json("compile", wide[0], "-o", "wide.engine", "--device", device)
+    ran = tool.json("run", "wide.engine", "--random", "0")
+    assert report["opt_shapes"] == {"input": [4, 256]}
+    assert report["arena_bytes"] == ran["memory"]["arena_bytes"] > 0
 
 
 def test_a_profile_narrows_the_range_of_a_size(tool):
