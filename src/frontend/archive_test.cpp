@@ -81,8 +81,8 @@ std::vector<BadZip> bad_zips() {
     return make_zip(entries, zip64);
   };
   cases.push_back({"empty", "", Code::kCorrupt, "it is empty"});
-  cases.push_back({"text", "hello, world: no zip file here", Code::kCorrupt, "not a zip file"});
-  cases.push_back({"one byte", "P", Code::kCorrupt, "not a zip file"});
+  cases.push_back({"text", "hello, world: no zip file here", Code::kCorrupt, "no zip file; give what"});
+  cases.push_back({"one byte", "P", Code::kCorrupt, "no zip file"});
   cases.push_back(
       {"cut short", good.substr(0, good.size() / 2), Code::kCorrupt, "cut short; copy or save it again"});
   cases.push_back({"no end", good.substr(0, good.size() - 1), Code::kCorrupt, "cut short"});

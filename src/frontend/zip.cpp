@@ -85,7 +85,7 @@ Result<std::optional<Directory>> read_zip64_end(int64_t end_at, const ReadAt& re
 
 // Finds the end record, which a comment may follow.
 Result<Directory> find_directory(Bytes file_size, const ReadAt& read) {
-  if (file_size.count == 0) return corrupt("it is empty");
+  if (file_size.count == 0) return corrupt("it is empty; save the program again");
   const auto tail_size = static_cast<size_t>(
       std::min<int64_t>(file_size.count, static_cast<int64_t>(kEndSize + kLongestComment)));
   std::vector<std::byte> tail(tail_size);
@@ -103,7 +103,7 @@ Result<Directory> find_directory(Bytes file_size, const ReadAt& read) {
       return corrupt(
           "it starts as a zip but has no directory at its end: it is cut short; copy or save it again");
     }
-    return corrupt("it is not a zip file, which torch.export.save writes");
+    return corrupt("it is no zip file; give what torch.export.save wrote");
   }
   const Buffer end = Buffer(tail).subspan(*found);
   const int64_t end_at = file_size.count - static_cast<int64_t>(tail_size - *found);

@@ -1,14 +1,11 @@
 """Bad input from the command line: an exit code, a message with what to do, and nothing left behind."""
 
-import resource
 import shutil
-import signal
-import subprocess
-import time
 import zipfile
 
 import numpy as np
 import pytest
+import torch
 from conftest import FIXTURES, VERSIONS
 
 LATEST = FIXTURES / VERSIONS[-1]
@@ -54,26 +51,71 @@ def make_newer_schema(path):
     rewritten(path, change)
 
 
+def make_sparse_weight(path):
+    """As PyTorch would write one if it could: the layouts of `TensorMeta`, 1 is sparse_coo and 7 strided."""
+
+    def change(name, data):
+        return data.replace(b'"layout": 7', b'"layout": 1', 1) if name.endswith("weights_config.json") else data
+
+    rewritten(path, change)
+
+
+def make_sparse_input(path):
+    class Product(torch.nn.Module):
+        def forward(self, x):
+            return torch.mm(x, torch.ones(8, 8))
+
+    torch.export.save(torch.export.export(Product(), (torch.eye(8).to_sparse(),)), path)
+
+
+class Quantised(torch.nn.Module):
+    """A weight of 8 bits, given its scale by `widen`."""
+
+    def __init__(self, weight, widen):
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.widen = widen
+
+    def forward(self, x):
+        return x @ self.widen(self.weight)
+
+
+def make_float8_weight(path):
+    model = Quantised(torch.ones(8, 8).to(torch.float8_e4m3fn), lambda weight: weight.to(torch.float32) * 0.5)
+    torch.export.save(torch.export.export(model, (torch.ones(2, 8),)), path)
+
+
+def make_quantised_ops(path):
+    import torch.ao.quantization.fx._decomposed  # noqa: F401  registers them
+
+    dequantise = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+    model = Quantised(torch.ones(8, 8, dtype=torch.int8), lambda weight: dequantise(weight, 0.1, 0, -128, 127, torch.int8))
+    torch.export.save(torch.export.export(model, (torch.ones(2, 8),)), path)
+
+
 BAD_ARCHIVES = {
-    "missing": (3, lambda path: None),
-    "empty": (4, lambda path: path.write_bytes(b"")),
-    "truncated": (4, make_truncated),
-    "not_a_zip": (4, lambda path: path.write_bytes(b"no zip at all" * 100)),
-    "wrong_json": (4, make_wrong_json),
-    "encrypted": (6, make_encrypted),
-    "newer_schema": (6, make_newer_schema),
-    "pickled_weight": (6, lambda path: shutil.copy(LATEST / "pickled_weight.pt2", path)),
-    "complex_weight": (6, lambda path: shutil.copy(LATEST / "complex_weight.pt2", path)),
+    "missing": (3, lambda path: None, "No such file"),
+    "empty": (4, lambda path: path.write_bytes(b""), "it is empty; save the program again"),
+    "truncated": (4, make_truncated, "it is cut short; copy or save it again"),
+    "not_a_zip": (4, lambda path: path.write_bytes(b"no zip at all" * 100), "give what torch.export.save wrote"),
+    "wrong_json": (4, make_wrong_json, "model.json: it is not valid JSON"),
+    "encrypted": (6, make_encrypted, "is encrypted; decrypt the archive"),
+    "newer_schema": (6, make_newer_schema, "in schema 99; this version reads schema 8: use a newer Headrace"),
+    "pickled_weight": (6, lambda path: shutil.copy(LATEST / "pickled_weight.pt2", path), "as a Python pickle"),
+    "complex_weight": (6, lambda path: shutil.copy(LATEST / "complex_weight.pt2", path), "has dtype c64, which Headrace lacks"),
+    "sparse_weight": (6, make_sparse_weight, "tensor 'first.weight' has layout sparse_coo; call .to_dense() on it"),
+    "sparse_input": (6, make_sparse_input, "input 'x' has layout sparse_coo; call .to_dense() on it"),
+    "float8_weight": (6, make_float8_weight, "tensor 'weight' has dtype"),
+    "quantised_ops": (6, make_quantised_ops, "quantized_decomposed.dequantize_per_tensor.default  1 node"),
 }
 
 
 @pytest.mark.parametrize("name", BAD_ARCHIVES)
 def test_a_bad_archive_gets_an_error_that_names_it(tool, name):
-    code, make = BAD_ARCHIVES[name]
+    code, make, wanted = BAD_ARCHIVES[name]
     make(tool.folder / f"{name}.pt2")
-    done = tool.run("compile", f"{name}.pt2", *REFERENCE)
-    assert done.returncode == code, done.stderr
-    assert done.stderr.startswith("error: ") and f"{name}.pt2" in done.stderr
+    message = tool.error(code, "compile", f"{name}.pt2", *REFERENCE)
+    assert f"{name}.pt2" in message and wanted in message
     assert not (tool.folder / f"{name}.engine").exists()
 
 
@@ -100,6 +142,20 @@ def test_a_wrong_input_says_what_was_asked_and_found(tool, engine, name):
     arrays, wanted = BAD_INPUTS[name]
     np.savez(tool.folder / "in.npz", **arrays)
     assert wanted in tool.error(2, "run", engine, "--inputs", "in.npz")
+
+
+def test_equal_sizes_that_differ_are_named_with_their_inputs(tool):
+    class Sum(torch.nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(Sum(), (torch.ones(3, 4),) * 2, dynamic_shapes=({0: batch},) * 2)
+    torch.export.save(program, tool.folder / "sum.pt2")
+    tool.ok("compile", "sum.pt2", *REFERENCE)
+    np.savez(tool.folder / "in.npz", x=np.ones((3, 4), np.float32), y=np.ones((5, 4), np.float32))
+    message = tool.error(2, "run", "sum.engine", "--inputs", "in.npz")
+    assert "input 'y'" in message and "5" in message and "3" in message and "'x'" in message
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -184,55 +240,29 @@ def test_a_memory_limit_that_is_too_small_names_the_least_that_works(tool, engin
     assert "does not fit a memory limit of 100 B: it needs at least" in message and "try" in message
 
 
+DAMAGED = {
+    "empty": "it is no engine file",
+    "text": "it is no engine file",
+    "truncated": "copy it again or compile again",
+    "later_version": "this version of Headrace reads",
+    "other_byte_order": "it was compiled on a machine of the other byte order; compile again on this one",
+}
+
+
 @pytest.mark.parametrize("command", [("run", "--random", "0"), ("bench",), ("inspect",), ("verify",)])
-@pytest.mark.parametrize("make", ["empty", "text", "truncated", "later_version"])
+@pytest.mark.parametrize("make", DAMAGED)
 def test_no_command_takes_a_damaged_engine(tool, engine, command, make):
     path = tool.folder / engine
     data = bytearray(path.read_bytes())
     if make == "later_version":
         data[8] ^= 0x55  # behind the magic
+    if make == "other_byte_order":
+        data[12:16] = data[15:11:-1]
     path.write_bytes({"empty": b"", "text": b"hello " * 999, "truncated": data[: len(data) // 2]}.get(make, data))
-    assert "mlp.engine" in tool.error(4, command[0], engine, *command[1:])
+    message = tool.error(4, command[0], engine, *command[1:])
+    assert "mlp.engine" in message and DAMAGED[make] in message
 
 
 def test_a_target_in_no_folder_is_an_error(tool, engine):
     assert "nowhere" in tool.error(3, "compile", MLP, "-o", "nowhere/m.engine", *REFERENCE)
     assert "nowhere" in tool.error(3, "run", engine, "--random", "0", "--outputs", "nowhere/out.npz")
-
-
-def test_a_read_only_target_is_an_error(tool):
-    done = tool.run("compile", MLP, "-o", "/proc/m.engine", *REFERENCE)
-    assert done.returncode in (2, 3, 5, 7) and "/proc/m.engine" in done.stderr
-
-
-def limited(kind, value):
-    def apply():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that a write fails, as on a full disk
-        resource.setrlimit(kind, (value, value))
-
-    return apply
-
-
-def test_a_full_disk_leaves_no_engine(tool):
-    full = limited(resource.RLIMIT_FSIZE, 4096)
-    message = tool.error(5, "compile", MLP, "-o", "m.engine", *REFERENCE, preexec_fn=full)
-    assert "m.engine" in message
-    assert list(tool.folder.iterdir()) == []
-
-
-def test_running_out_of_descriptors_is_an_error(tool, engine):
-    message = tool.error(5, "run", engine, "--random", "0", preexec_fn=limited(resource.RLIMIT_NOFILE, 4))
-    assert "mlp.engine" in message and "Too many open files" in message
-
-
-def test_a_killed_compile_leaves_no_partial_engine(tool, wide):
-    for wait_ms in range(0, 40, 2):
-        target = tool.folder / f"m{wait_ms}.engine"
-        command = [tool.binary, "compile", wide[0], "-o", target, *REFERENCE]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        time.sleep(wait_ms / 1000)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        if target.exists():
-            tool.ok("verify", target)
-    assert all(path.name in {f"m{wait}.engine" for wait in range(0, 40, 2)} for path in tool.folder.iterdir())
