@@ -1,12 +1,13 @@
 """Engine files and archives."""
 
 import gc
+import os
 import tempfile
 from pathlib import Path
 
 import pytest
 import torch
-from models import Mlp, assert_close
+from models import Mlp, WideMlp, assert_close
 
 import headrace as hr
 
@@ -83,3 +84,47 @@ def test_a_folder_that_is_not_there_is_named(module, tmp_path):
         hr.save(module, tmp_path / "none" / "mlp.engine")
     with pytest.raises(FileNotFoundError, match="none"):
         hr.compile(Mlp().eval(), arg_inputs=[torch.zeros(3, 16)], device="reference", engine_path=tmp_path / "none" / "m.engine")
+
+
+@pytest.fixture
+def streaming(tmp_path, device):
+    """A module that reads its weights from the file for every run, its input and the right answer."""
+    x, path = torch.randn(4, 64), tmp_path / "wide.engine"
+    hr.compile(WideMlp().eval(), arg_inputs=[x], device=device, engine_path=path)
+    module = hr.load(path)
+    hr.runtime.weight_streaming(module).device_budget = 0
+    return module, x, module(x), path
+
+
+def test_an_engine_file_that_is_replaced_or_removed_is_read_on(streaming, module):
+    streamed, x, want, path = streaming
+    hr.save(module, path)  # another engine takes the name
+    assert torch.equal(streamed(x), want)
+    assert torch.equal(hr.load(path)(torch.ones(3, 16)), module(torch.ones(3, 16)))
+    path.unlink()
+    assert torch.equal(streamed(x), want)
+    weights = hr.runtime.weight_streaming(streamed)
+    weights.device_budget = weights.total_device_budget
+    assert torch.equal(streamed(x), want)
+
+
+def test_an_engine_file_that_shrinks_or_is_written_over_is_an_error(streaming):
+    streamed, x, _, path = streaming
+    data = path.read_bytes()
+    os.truncate(path, len(data) // 2)
+    with pytest.raises(RuntimeError, match="wide.engine' changed while it was open: .*; open it again"):
+        streamed(x)
+    path.write_bytes(data[:-1] + b"x")
+    with pytest.raises(RuntimeError, match="wide.engine' was written to while it was open; open it again"):
+        streamed(x)
+    weights = hr.runtime.weight_streaming(streamed)
+    with pytest.raises(RuntimeError, match="open it again"):
+        weights.device_budget = weights.total_device_budget
+
+
+def test_resident_weights_outlive_what_happens_to_their_file(streaming):
+    streamed, x, want, path = streaming
+    weights = hr.runtime.weight_streaming(streamed)
+    weights.device_budget = weights.total_device_budget
+    os.truncate(path, 0)
+    assert torch.equal(streamed(x), want)
