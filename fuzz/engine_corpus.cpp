@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
     const std::string_view text(reinterpret_cast<const char*>(metadata->data()), metadata->size());
     if (!write_text_file(folder / fmt::format("metadata_{}", seed), text).ok()) return 1;
     if (seed < 8 &&
-        !testing::write_engine(folder / fmt::format("engine_{}", seed), plan, random.weights(), "graph() {}").ok())
+        !testing::write_engine(folder / fmt::format("engine_{}", seed), plan, random.weights(), "graph() {}")
+             .ok())
       return 1;
   }
   return 0;

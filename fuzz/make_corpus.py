@@ -1,9 +1,10 @@
-"""Writes first inputs for the fuzz targets of texts, taken from the .pt2 fixtures.
+"""Writes first inputs for the fuzz targets of texts, taken from the .pt2 fixtures, and for that of .npz files.
 
     python fuzz/make_corpus.py FIXTURES OUT
 """
 
 import hashlib
+import io
 import json
 import pathlib
 import sys
@@ -22,6 +23,22 @@ def strings(value, key):
     elif isinstance(value, list):
         for inner in value:
             yield from strings(inner, key)
+
+
+def npy(dtype, shape, data, fortran=False, version=1):
+    header = repr({"descr": dtype, "fortran_order": fortran, "shape": shape}).encode()
+    length = 2 if version == 1 else 4
+    header += b" " * (-(len(header) + 9 + length) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(length, "little") + header + data
+
+
+def npz(arrays, method):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=name == "wide") as entry:
+                entry.write(array)
+    return out.getvalue()
 
 
 def main():
@@ -44,6 +61,13 @@ def main():
             write("sympy", text.encode())
         if model["guards_code"]:
             write("guards", "\n".join(model["guards_code"]).encode())
+    arrays = {"x": npy("<f4", (2, 3), bytes(24)), "ids": npy("<i8", (1, 2), bytes(16), version=2),
+              "wide": npy("|b1", (), b"\1"), "t": npy("<f2", (2, 2), bytes(8), fortran=True), "e": npy("|V2", (0, 4), b"")}
+    for array in arrays.values():
+        write("npz", array)
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        write("npz", npz(arrays, method))
+        write("npz", npz({"x": arrays["x"]}, method))
     for head in "Add Mul Pow Mod FloorDiv CleanDiv Max Min PowByNatural IntTrueDiv PythonMod".split():
         write("sympy", f"{head}(Symbol('s0', positive=True, integer=True), Integer(2))".encode())
     write("sympy", b"Mul(Rational(1, 2), Identity(ModularIndexing(Symbol('s0'), Integer(4), Integer(8))))")
