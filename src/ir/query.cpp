@@ -1,7 +1,5 @@
 // Questions about a graph's values.
-#include <cstring>
-
-#include "core/half.h"
+#include "core/element.h"
 #include "ir/graph.h"
 
 namespace headrace::ir {
@@ -21,26 +19,6 @@ bool from_constants(const Value& value, bool& weight, int depth) {
 }
 constexpr int kMaxRecipeDepth = 24;
 
-double load_number(DType dtype, const std::byte* at) {
-  const auto as = [at]<class T>(T value) {
-    std::memcpy(&value, at, sizeof(T));
-    return value;
-  };
-  switch (dtype) {
-    case DType::kBool:
-    case DType::kU8: return as(uint8_t{});
-    case DType::kI8: return as(int8_t{});
-    case DType::kI16: return as(int16_t{});
-    case DType::kI32: return as(int32_t{});
-    case DType::kI64: return static_cast<double>(as(int64_t{}));
-    case DType::kF16: return f16_to_float(as(uint16_t{}));
-    case DType::kBF16: return bf16_to_float(as(uint16_t{}));
-    case DType::kF32: return as(float{});
-    case DType::kF64: return as(double{});
-  }
-  return 0;
-}
-
 }  // namespace
 
 bool is_weight_only(const Value& value) {
@@ -55,14 +33,14 @@ std::optional<std::vector<double>> literal_numbers(const Value& value) {
   const auto size = static_cast<size_t>(dtype_size(value.dtype()));
   std::vector<double> numbers;
   for (size_t at = 0; at + size <= value.literal().size(); at += size) {
-    numbers.push_back(load_number(value.dtype(), value.literal().data() + at));
+    numbers.push_back(load_element(value.dtype(), value.literal().data() + at));
   }
   return numbers;
 }
 
 std::optional<double> literal_scalar(const Value& value) {
   if (value.kind() != ValueKind::kLiteral || !(element_count(value.shape()) == Dim(1))) return std::nullopt;
-  return load_number(value.dtype(), value.literal().data());
+  return load_element(value.dtype(), value.literal().data());
 }
 
 }  // namespace headrace::ir

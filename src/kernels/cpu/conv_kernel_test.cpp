@@ -117,12 +117,12 @@ void check(const Case& test, DType dtype, bool last, WeightForm form, bool windo
   std::vector<double> weights;
   const int64_t count = element_count(test.w);
   for (int64_t i = 0; i < count; ++i)
-    weights.push_back(rounded(std::sin(static_cast<double>(i) * 1.7), dtype));
+    weights.push_back(rounded_to(dtype, std::sin(static_cast<double>(i) * 1.7)));
   if (form == WeightForm::kPlain) {
     step.input(dense(dtype, test.w));
     auto& bytes = step.buffers.back().bytes;
     for (int64_t i = 0; i < count; ++i)
-      write_element(bytes.data() + i * dtype_size(dtype), dtype, weights[static_cast<size_t>(i)]);
+      store_element(dtype, weights[static_cast<size_t>(i)], bytes.data() + i * dtype_size(dtype));
   } else {
     RecipeStep pack;
     pack.op = RecipeOp::kPack;
@@ -137,7 +137,7 @@ void check(const Case& test, DType dtype, bool last, WeightForm form, bool windo
     const Bytes size = make_packer()->packed_size(pack).value();
     std::vector<std::byte> plain(static_cast<size_t>(count * dtype_size(dtype)));
     for (int64_t i = 0; i < count; ++i)
-      write_element(plain.data() + i * dtype_size(dtype), dtype, weights[static_cast<size_t>(i)]);
+      store_element(dtype, weights[static_cast<size_t>(i)], plain.data() + i * dtype_size(dtype));
     Weight weight;
     weight.recipe = {pack};
     step.plan.weights = {weight};

@@ -194,7 +194,7 @@ TEST(MatmulKernel, WritesAWindowAndNothingBesideIt) {
     return tensor;
   }();
   for (const int64_t i : {0, 4, 8, 14, 18, 34})
-    EXPECT_EQ(read_element(step.output_bytes(0).data() + i * 4, whole.dtype), 0) << i;
+    EXPECT_EQ(load_element(whole.dtype, step.output_bytes(0).data() + i * 4), 0) << i;
 }
 
 // --- Packed weights.
@@ -215,8 +215,8 @@ std::vector<float> add_packed(TestStep& step, DType dtype, const Sizes& shape, A
   std::vector<float> values;
   std::vector<std::byte> plain(static_cast<size_t>(element_count(shape) * dtype_size(dtype)));
   for (int64_t i = 0; i < element_count(shape); ++i) {
-    write_element(plain.data() + i * dtype_size(dtype), dtype, uniform(random));
-    values.push_back(static_cast<float>(read_element(plain.data() + i * dtype_size(dtype), dtype)));
+    store_element(dtype, uniform(random), plain.data() + i * dtype_size(dtype));
+    values.push_back(static_cast<float>(load_element(dtype, plain.data() + i * dtype_size(dtype))));
   }
   Weight weight;
   weight.recipe = {pack};

@@ -63,7 +63,7 @@ TEST(MoveKernels, PadSurroundsWithAValue) {
         .set("value", -1.5);
     pad.input(laid_out(dtype, {2, 3, 4}, {2, 1, 0})).output(dense(dtype, {3, 6, 7})).fill_random(0, -9, 9);
     ASSERT_TRUE(pad.run().ok());
-    const double value = rounded(-1.5, dtype);
+    const double value = rounded_to(dtype, -1.5);
     pad.expect(0, [&](const Sizes& at) {
       const bool inside = at[0] >= 1 && at[1] < 3 && at[2] >= 2 && at[2] < 6;
       return inside ? pad.in(0, {at[0] - 1, at[1], at[2] - 2}) : value;

@@ -83,7 +83,7 @@ TEST(PointwiseKernel, StoresSeveralResultsOfSeveralDtypes) {
   two.expect(0, [&](const Sizes& at) { return two.in(0, at) < two.in(1, at); });
   const auto least = [&](const Sizes& at) { return std::min(two.in(0, at), two.in(1, at)); };
   two.expect(1, least);
-  two.expect(2, [&](const Sizes& at) { return rounded(least(at), DType::kBF16); });
+  two.expect(2, [&](const Sizes& at) { return rounded_to(DType::kBF16, least(at)); });
   two.expect(3, [&](const Sizes& at) { return two.in(0, at); });
 }
 
@@ -107,7 +107,8 @@ TEST(PointwiseKernel, CastRoundsInTheMiddleOfAChain) {
   TestStep chain = step("(f32) r1: bf16 = cast(r0); r2: f32 = cast(r1); r3: f32 = sub(r0, r2) -> r3");
   chain.input(dense(DType::kF32, {100})).output(dense(DType::kF32, {100})).fill_random(0, -1, 1);
   ASSERT_TRUE(chain.run().ok());
-  chain.expect(0, [&](const Sizes& at) { return chain.in(0, at) - rounded(chain.in(0, at), DType::kBF16); });
+  chain.expect(0,
+               [&](const Sizes& at) { return chain.in(0, at) - rounded_to(DType::kBF16, chain.in(0, at)); });
 }
 
 TEST(PointwiseKernel, IntegersFollowPythonAndC) {

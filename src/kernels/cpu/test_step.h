@@ -8,8 +8,8 @@
 #include <functional>
 #include <random>
 
+#include "core/element.h"
 #include "core/error.h"
-#include "core/half.h"
 #include "kernels/cpu/step_kernel.h"
 
 namespace headrace::cpu {
@@ -25,46 +25,6 @@ struct TestBuffer {
   }
 };
 
-inline double read_element(const std::byte* at, DType dtype) {
-  const auto as = [&]<class T>(T) {
-    T value;
-    std::memcpy(&value, at, sizeof(T));
-    return value;
-  };
-  switch (dtype) {
-    case DType::kBool: return as(uint8_t{}) != 0;
-    case DType::kU8: return as(uint8_t{});
-    case DType::kI8: return as(int8_t{});
-    case DType::kI16: return as(int16_t{});
-    case DType::kI32: return as(int32_t{});
-    case DType::kI64: return static_cast<double>(as(int64_t{}));
-    case DType::kF16: return f16_to_float(as(uint16_t{}));
-    case DType::kBF16: return bf16_to_float(as(uint16_t{}));
-    case DType::kF32: return as(float{});
-    case DType::kF64: return as(double{});
-  }
-  return 0;
-}
-inline void write_element(std::byte* at, DType dtype, double value) {
-  const auto put = [&](auto v) { std::memcpy(at, &v, sizeof(v)); };
-  switch (dtype) {
-    case DType::kBool: return put(static_cast<uint8_t>(value != 0));
-    case DType::kU8: return put(static_cast<uint8_t>(static_cast<int64_t>(value)));
-    case DType::kI8: return put(static_cast<int8_t>(static_cast<int64_t>(value)));
-    case DType::kI16: return put(static_cast<int16_t>(static_cast<int64_t>(value)));
-    case DType::kI32: return put(static_cast<int32_t>(static_cast<int64_t>(value)));
-    case DType::kI64: return put(static_cast<int64_t>(value));
-    case DType::kF16: return put(float_to_f16(static_cast<float>(value)));
-    case DType::kBF16: return put(float_to_bf16(static_cast<float>(value)));
-    case DType::kF32: return put(static_cast<float>(value));
-    case DType::kF64: return put(value);
-  }
-}
-inline double rounded(double value, DType dtype) {
-  std::byte memory[8] = {};
-  write_element(memory, dtype, value);
-  return read_element(memory, dtype);
-}
 // How far a result in `dtype` may be from the exact one, relatively.
 inline double tolerance(DType dtype) {
   switch (dtype) {
@@ -141,7 +101,7 @@ class TestStep {
   TestStep& fill(size_t i, const std::function<double(const Sizes&)>& value) {
     const StepTensor& tensor = *shapes_.inputs[i];
     for_each(tensor.shape,
-             [&](const Sizes& at) { write_element(address(tensor, at), tensor.dtype, value(at)); });
+             [&](const Sizes& at) { store_element(tensor.dtype, value(at), address(tensor, at)); });
     return *this;
   }
   TestStep& fill_random(size_t i, double low, double high, uint32_t seed = 1) {
@@ -227,7 +187,7 @@ class TestStep {
            position(tensor, at) * dtype_size(tensor.dtype);
   }
   double element(const StepTensor& tensor, const Sizes& at) {
-    return read_element(address(tensor, at), tensor.dtype);
+    return load_element(tensor.dtype, address(tensor, at));
   }
 
   std::span<const KernelRow> rows_;
