@@ -36,9 +36,16 @@ Emitted relu6(OpCall& c) {
   return clamp_between(c, x, c.literal(x->dtype(), 0), c.literal(x->dtype(), 6));
 }
 
+// A function of a tensor and a number that PyTorch does not round to the tensor's dtype.
+Emitted with_number(OpCall& c, std::string_view function, Value* x, const Scalar& number) {
+  const DType dtype = x->dtype(),
+              wide = is_rounded_by({nullptr, number}, dtype) ? opmath_dtype(dtype) : dtype;
+  return c.cast(c.add(function, {c.cast(x, wide), c.number(wide, number)}), dtype);
+}
+
 Emitted leaky_relu(OpCall& c) {
   HR_ASSIGN(Value * x, c.tensor("self"));
-  return c.add("leaky_relu", {x, like(c, x, "negative_slope")});
+  return with_number(c, "leaky_relu", x, c.scalar("negative_slope"));
 }
 
 // (x > 0 ? x : weight * x), one weight a channel.
@@ -59,7 +66,7 @@ Emitted prelu_of_channels(OpCall& c) { return prelu(c, "weight"); }
 Emitted elu_formula(OpCall& c, double alpha, double scale, double input_scale) {
   HR_ASSIGN(Value * x, c.tensor("self"));
   const DType dtype = x->dtype();
-  if (scale == 1 && input_scale == 1) return c.add("elu", {x, c.literal(dtype, alpha)});
+  if (scale == 1 && input_scale == 1) return with_number(c, "elu", x, alpha);
   const DType wide = dtype == DType::kF64 ? dtype : DType::kF32;
   HR_ASSIGN(x, c.cast(x, wide));
   const Emitted negative = c.add("expm1", {c.add("mul", {x, c.literal(wide, input_scale)})});
@@ -117,15 +124,18 @@ Emitted softshrink(OpCall& c) { return shrink(c, true); }
 
 Emitted threshold(OpCall& c) {
   HR_ASSIGN(Value * x, c.tensor("self"));
-  return c.add("where", {c.add("gt", {x, like(c, x, "threshold")}), x, like(c, x, "value")});
+  const DType wide = opmath_dtype(x->dtype());
+  const Emitted above = c.add("gt", {c.cast(x, wide), c.number(wide, c.scalar("threshold"))});
+  return c.add("where", {above, x, like(c, x, "value")});
 }
 
 Emitted glu(OpCall& c) {
   HR_ASSIGN(Value * x, c.tensor("self"));
   HR_ASSIGN(const int64_t axis, c.axis("dim", x->rank()));
   const Dim whole = x->shape()[static_cast<size_t>(axis)], half = Dim::floor_div(whole, 2);
-  const Emitted gate = c.add("sigmoid", {c.slice(x, axis, half, whole)});
-  return c.add("mul", {c.slice(x, axis, 0, half), gate});
+  const DType wide = opmath_dtype(x->dtype());  // the gate is not rounded
+  const Emitted gate = c.add("sigmoid", {c.cast(c.slice(x, axis, half, whole), wide)});
+  return c.cast(c.add("mul", {c.cast(c.slice(x, axis, 0, half), wide), gate}), x->dtype());
 }
 
 constexpr Overload kRows[] = {

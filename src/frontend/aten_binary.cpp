@@ -23,15 +23,21 @@ Emitted promoted(OpCall& c) {
   return in_dtype(c, function, a, b, common({a, b}));
 }
 
-// Sum and product of bools are or and and.
-template <Pointwise function, Pointwise of_bools>
-Emitted promoted_or(OpCall& c) {
-  const Operand a = c.operand("self"), b = c.operand("other");
-  const DType dtype = common({a, b});
-  return in_dtype(c, dtype == DType::kBool ? of_bools : function, a, b, dtype);
+// Of 16-bit floats, PyTorch rounds the left operand to the dtype, but not a number on the right.
+Emitted with_factor(OpCall& c, Pointwise function, const Operand& a, const Operand& b, DType dtype) {
+  const DType wide = opmath_dtype(dtype);
+  if (wide == dtype || !is_rounded_by(b, dtype)) return in_dtype(c, function, a, b, dtype);
+  const Emitted left = c.cast(as_dtype(c, a, dtype), wide);
+  return c.cast(c.add(name_of(function), {left, as_dtype(c, b, wide)}), dtype);
 }
 
-// function(a, alpha * b). 16-bit floats are rounded once, as PyTorch does.
+Emitted mul(OpCall& c) {
+  const Operand a = c.operand("self"), b = c.operand("other");
+  const DType dtype = common({a, b});
+  return with_factor(c, dtype == DType::kBool ? kLogicalAnd : kMul, a, b, dtype);
+}
+
+// function(a, alpha * b). Of 16-bit floats the numbers are rounded, but not the product.
 Emitted scaled(OpCall& c, Pointwise function, const Operand& a, const Operand& b) {
   const DType dtype = common({a, b});
   const Scalar alpha = c.scalar("alpha");
@@ -39,9 +45,10 @@ Emitted scaled(OpCall& c, Pointwise function, const Operand& a, const Operand& b
     if (dtype == DType::kBool && function == kAdd) function = kLogicalOr;
     return in_dtype(c, function, a, b, dtype);
   }
-  const DType wide = is_float(dtype) && dtype_size(dtype) == 2 ? DType::kF32 : dtype;
-  const Emitted product = c.add("mul", {as_dtype(c, b, wide), c.number(wide, alpha)});
-  return c.cast(c.add(name_of(function), {as_dtype(c, a, wide), product}), dtype);
+  const DType wide = opmath_dtype(dtype);
+  const auto widened = [&](const Operand& operand) { return c.cast(as_dtype(c, operand, dtype), wide); };
+  const Emitted product = c.add("mul", {widened(b), widened(Operand{nullptr, alpha})});
+  return c.cast(c.add(name_of(function), {widened(a), product}), dtype);
 }
 
 Emitted add(OpCall& c) { return scaled(c, kAdd, c.operand("self"), c.operand("other")); }
@@ -50,16 +57,42 @@ Emitted rsub(OpCall& c) { return scaled(c, kSub, c.operand("other"), c.operand("
 
 Emitted div(OpCall& c) {
   const Operand a = c.operand("self"), b = c.operand("other");
-  return in_dtype(c, kDiv, a, b, float_dtype(common({a, b})));
+  return with_factor(c, kDiv, a, b, float_dtype(common({a, b})));
+}
+
+// Of floats, the quotient as it is rounded to the dtype, or to f32 by a number, is truncated.
+Emitted truncated_quotient(OpCall& c) {
+  const Operand a = c.operand("self"), b = c.operand("other");
+  const DType dtype = common({a, b});
+  if (!is_float(dtype)) return in_dtype(c, kTruncDiv, a, b, dtype);
+  const DType wide = is_rounded_by(b, dtype) ? opmath_dtype(dtype) : dtype;
+  const Emitted left = c.cast(as_dtype(c, a, dtype), wide);
+  return c.cast(c.add("trunc", {c.add("div", {left, as_dtype(c, b, wide)})}), dtype);
+}
+
+Emitted floor_divide(OpCall& c) {
+  const Operand a = c.operand("self"), b = c.operand("other");
+  return with_factor(c, kFloorDiv, a, b, common({a, b}));
 }
 
 Emitted div_mode(OpCall& c) {
   if (!c.has("rounding_mode")) return div(c);
   const std::string mode = c.text("rounding_mode");
-  const Operand a = c.operand("self"), b = c.operand("other");
-  if (mode == "floor") return in_dtype(c, kFloorDiv, a, b, common({a, b}));
-  if (mode == "trunc") return in_dtype(c, kTruncDiv, a, b, common({a, b}));
+  if (mode == "floor") return floor_divide(c);
+  if (mode == "trunc") return truncated_quotient(c);
   return unsupported("rounding_mode = '{}' is not supported; None, 'floor' and 'trunc' are", mode);
+}
+
+// As PyTorch's kernels have it: of bf16 each step is rounded, of f16 the result.
+Emitted cube(OpCall& c, Value* x) {
+  const DType dtype = x->dtype(), wide = dtype == DType::kF16 ? DType::kF32 : dtype;
+  HR_ASSIGN(Value * base, c.cast(x, wide));
+  return c.cast(c.add("mul", {c.add("mul", {base, base}), base}), dtype);
+}
+Emitted reciprocal_square(OpCall& c, Value* x) {
+  const DType dtype = x->dtype(), wide = dtype == DType::kF16 ? DType::kF32 : dtype;
+  HR_ASSIGN(Value * base, c.cast(x, wide));
+  return c.cast(c.add("reciprocal", {c.add("mul", {base, base})}), dtype);
 }
 
 Emitted power(OpCall& c, const Operand& base, const Operand& exponent) {
@@ -69,6 +102,8 @@ Emitted power(OpCall& c, const Operand& base, const Operand& exponent) {
     HR_ASSIGN(Value * x, c.cast(base.tensor, dtype));
     if (*constant == 1) return x;
     if (*constant == 2) return c.add("mul", {x, x});
+    if (*constant == 3 && is_float(dtype)) return cube(c, x);
+    if (*constant == -2 && is_float(dtype)) return reciprocal_square(c, x);
     if (*constant == 0.5 && is_float(dtype)) return c.add("sqrt", {x});
     if (*constant == -0.5 && is_float(dtype)) return c.add("rsqrt", {x});
     if (*constant == -1 && is_float(dtype)) return c.add("reciprocal", {x});
@@ -95,12 +130,13 @@ Emitted masked_fill(OpCall& c) {
 Emitted add_product(OpCall& c, Pointwise function) {
   const Operand x = c.operand("self"), a = c.operand("tensor1"), b = c.operand("tensor2");
   const DType dtype = common({x, a, b});
-  const DType wide = is_float(dtype) && dtype_size(dtype) == 2 ? DType::kF32 : dtype;
+  const DType wide = opmath_dtype(dtype);
   if (function == kDiv && !is_float(dtype)) return unsupported("integers are not supported; floats are");
-  Emitted product = in_dtype(c, function, a, b, wide);
+  Emitted factor = as_dtype(c, a, wide);
   if (constant_of(c.scalar("value")) != 1.0) {
-    product = c.add("mul", {product, c.number(wide, c.scalar("value"))});
+    factor = c.add("mul", {factor, c.number(wide, c.scalar("value"))});
   }
+  const Emitted product = c.add(name_of(function), {factor, as_dtype(c, b, wide)});
   return c.cast(c.add("add", {as_dtype(c, x, wide), product}), dtype);
 }
 Emitted addcmul(OpCall& c) { return add_product(c, kMul); }
@@ -110,7 +146,7 @@ Emitted addcdiv(OpCall& c) { return add_product(c, kDiv); }
 Emitted lerp(OpCall& c) {
   const Operand start = c.operand("self"), end = c.operand("end"), weight = c.operand("weight");
   const DType dtype = common({start, end});
-  const DType wide = dtype_size(dtype) == 2 ? DType::kF32 : dtype;
+  const DType wide = opmath_dtype(dtype);
   const Emitted from = as_dtype(c, start, wide);
   const Emitted way = c.add("sub", {as_dtype(c, end, wide), from});
   const Emitted part = c.add("mul", {as_dtype(c, weight, wide), way});
@@ -158,15 +194,15 @@ constexpr Overload kRows[] = {
     {"sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", sub},
     {"rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", rsub},
     {"rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", rsub},
-    {"mul.Tensor(Tensor self, Tensor other) -> Tensor", promoted_or<kMul, kLogicalAnd>},
-    {"mul.Scalar(Tensor self, Scalar other) -> Tensor", promoted_or<kMul, kLogicalAnd>},
+    {"mul.Tensor(Tensor self, Tensor other) -> Tensor", mul},
+    {"mul.Scalar(Tensor self, Scalar other) -> Tensor", mul},
     {"div.Tensor(Tensor self, Tensor other) -> Tensor", div},
     {"div.Scalar(Tensor self, Scalar other) -> Tensor", div},
     {"div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor", div_mode},
     {"div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor", div_mode},
     {"true_divide.Tensor(Tensor self, Tensor other) -> Tensor", div},
-    {"floor_divide(Tensor self, Tensor other) -> Tensor", promoted<kFloorDiv>},
-    {"floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", promoted<kFloorDiv>},
+    {"floor_divide(Tensor self, Tensor other) -> Tensor", floor_divide},
+    {"floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", floor_divide},
     {"remainder.Tensor(Tensor self, Tensor other) -> Tensor", promoted<kRemainder>},
     {"remainder.Scalar(Tensor self, Scalar other) -> Tensor", promoted<kRemainder>},
     {"fmod.Tensor(Tensor self, Tensor other) -> Tensor", promoted<kFmod>},

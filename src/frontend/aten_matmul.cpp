@@ -81,13 +81,16 @@ Emitted plus_product(OpCall& c, std::string_view a_name, std::string_view b_name
   if (plain && matrices && is_row_bias(bias, b, static_cast<size_t>(b->rank() - 1)))
     return c.add("matmul", {a, b, bias});
   if (plain && matrices && bias->shape() == c.shape()) return c.add("matmul", {a, b, nullptr, bias});
-  Emitted product = product_of(c, a, b);
-  if (constant_of(c.scalar("alpha")) != 1.0)
-    product = c.add("mul", {product, c.number(dtype, c.scalar("alpha"))});
-  if (constant_of(c.scalar("beta")) == 0.0) return product;  // then self may be NaN and does not count
-  Emitted term = bias;
-  if (constant_of(c.scalar("beta")) != 1.0) term = c.add("mul", {term, c.number(dtype, c.scalar("beta"))});
-  return c.add("add", {product, term});
+  const DType wide = plain ? dtype : opmath_dtype(dtype);
+  const auto scaled = [&](Input value, std::string_view by) -> Emitted {
+    HR_ASSIGN(Value * term, c.cast(value, wide));
+    if (constant_of(c.scalar(by)) == 1.0) return term;
+    return c.add("mul", {term, c.number(wide, c.scalar(by))});
+  };
+  const Emitted product = scaled(product_of(c, a, b), "alpha");
+  if (constant_of(c.scalar("beta")) == 0.0)
+    return c.cast(product, dtype);  // self may be NaN: it does not count
+  return c.cast(c.add("add", {product, scaled(bias, "beta")}), dtype);
 }
 
 Emitted addmm(OpCall& c) { return plus_product(c, "mat1", "mat2"); }

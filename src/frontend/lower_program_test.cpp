@@ -94,7 +94,8 @@ NamedArgument ints(const std::string& name, std::vector<int64_t> values) {
   return {name, std::vector<IntOrSym>(values.begin(), values.end())};
 }
 
-constexpr DType kBool = DType::kBool, kI64 = DType::kI64, kF32 = DType::kF32, kBF16 = DType::kBF16;
+constexpr DType kBool = DType::kBool, kI64 = DType::kI64, kF32 = DType::kF32, kBF16 = DType::kBF16,
+                kF16 = DType::kF16;
 const Dim s0 = Dim::symbol("s0");
 
 struct PromotionCase {
@@ -114,7 +115,14 @@ TEST(LowerProgram, WritesPromotionAsCasts) {
       {kI64, {3}, int64_t{2}, {}, {}, "mul.Tensor", kI64, "%n: i64[3] = mul(%a, %number)\n"},
       {kI64, {3}, 2.5, {}, {}, "mul.Tensor", kF32, "%n.1: f32[3] = mul(%n, %number) \"n\"\n"},
       {kI64, {3}, TensorName{"b"}, kF32, {}, "mul.Tensor", kF32, "%n.1: f32[3] = mul(%n, %b) \"n\"\n"},
-      {kBF16, {3}, TensorName{"b"}, kF32, {}, "mul.Tensor", kBF16, "%n: bf16[] = cast(%b)"},
+      {kBF16, {3}, TensorName{"b"}, kF32, {}, "add.Tensor", kBF16, "%n: bf16[] = cast(%b)"},
+      // What is on the right of a product or quotient of 16-bit floats is not rounded to them.
+      {kBF16, {3}, TensorName{"b"}, kF32, {}, "mul.Tensor", kBF16, "%n.1: f32[3] = mul(%n, %b)"},
+      {kBF16, {3}, 1.1, {}, {}, "mul.Tensor", kBF16, "%n.1: f32[3] = mul(%n, %number)"},
+      {kF16, {3}, 1.1, {}, {}, "div.Tensor", kF16, "%n.1: f32[3] = div(%n, %number)"},
+      {kBF16, {3}, 0.5, {}, {}, "mul.Tensor", kBF16, "%n: bf16[3] = mul(%a, %number)"},
+      {kBF16, {3}, int64_t{257}, {}, {}, "mul.Tensor", kBF16, "%n.1: f32[3] = mul(%n, %number)"},
+      {kBF16, {3}, 1.1, {}, {}, "add.Tensor", kBF16, "%n: bf16[3] = add(%a, %number)"},
       {kBF16, {3}, TensorName{"b"}, kF32, {3}, "mul.Tensor", kF32, "%n: f32[3] = cast(%a)"},
       {kI64, {3}, int64_t{2}, {}, {}, "div.Tensor", kF32, "%n.1: f32[3] = div(%n, %number) \"n\"\n"},
       {kI64, {3}, 0.5, {}, {}, "gt.Scalar", kBool, "%n.1: bool[3] = gt(%n, %number) \"n\"\n"},

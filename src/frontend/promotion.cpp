@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/element.h"
+
 namespace headrace::frontend {
 
 DType promote(DType a, DType b) {
@@ -52,6 +54,14 @@ DType result_dtype(std::span<const Operand> operands) {
 Emitted as_dtype(Emitter& emit, const Operand& operand, DType dtype) {
   if (operand.tensor) return emit.cast(operand.tensor, dtype);
   return emit.number(dtype, operand.scalar);
+}
+
+DType opmath_dtype(DType dtype) { return is_float(dtype) && dtype_size(dtype) == 2 ? DType::kF32 : dtype; }
+
+bool is_rounded_by(const Operand& operand, DType dtype) {
+  if (operand.tensor) return operand.tensor->rank() == 0 && operand.tensor->dtype() != dtype;
+  const std::optional<double> number = constant_of(operand.scalar);
+  return !number || (is_float(dtype) && rounded_to(dtype, *number) != *number);
 }
 
 DType float_dtype(DType dtype) { return is_float(dtype) ? dtype : DType::kF32; }

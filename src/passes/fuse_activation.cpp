@@ -19,9 +19,18 @@ struct Product {
   std::vector<Value*> factors;
 };
 
-constexpr int kDepth = 6;  // more than any activation needs
+constexpr int kDepth = 12;  // more than any activation needs
+
+// The value behind casts between floats: a product with a number may be taken in a wider one.
+Value* behind_casts(Value* value) {
+  for (const Node* cast = producer(value, "cast"); cast && is_float(cast->input(0)->dtype());
+       cast = producer(value, "cast"))
+    value = cast->input(0);
+  return value;
+}
 
 void collect(Value* value, Product& product, int depth) {
+  value = behind_casts(value);
   if (const auto number = uniform(value)) {
     product.number *= *number;
     return;
@@ -50,13 +59,12 @@ const Node* one_plus(const Value* value, std::string_view function) {
   const Node* add = producer(value, "add");
   if (!add) return nullptr;
   const auto found = either_order(*add, [](const Value* side) { return is_uniform(side, 1); });
-  return found ? producer(found->second, function) : nullptr;
+  return found ? producer(behind_casts(found->second), function) : nullptr;
 }
 
 bool is_cube(Value* value, const Value* x) {
   const Node* pow = producer(value, "pow");
-  if (pow) return pow->input(0) == x && is_uniform(pow->input(1), 3);
-  return false;
+  return pow && behind_casts(pow->input(0)) == x && is_uniform(pow->input(1), 3);
 }
 
 // number * x^3, the cube as a power or as a product.
@@ -68,7 +76,7 @@ bool is_scaled_cube(Value* value, const Value* x, double number) {
     const Node* square = producer(factor, "mul");
     if (factor == x)
       power += 1;
-    else if (square && square->input(0) == x && square->input(1) == x)
+    else if (square && square->input(0) == square->input(1) && behind_casts(square->input(0)) == x)
       power += 2;
     else if (is_cube(factor, x))
       power += 3;
@@ -88,7 +96,7 @@ bool is_tanh_gelu(const Node* tanh, const Value* x) {
   if (inside.factors.size() != 1 || !near(inside.number, 0.7978845608)) return false;
   const Node* add = producer(inside.factors[0], "add");
   if (!add) return false;
-  const auto sides = either_order(*add, [&](const Value* side) { return side == x; });
+  const auto sides = either_order(*add, [&](Value* side) { return behind_casts(side) == x; });
   return sides && is_scaled_cube(sides->second, x, 0.044715);
 }
 
@@ -116,7 +124,9 @@ Result<bool> fuse_activation(Graph& graph, const PassContext&) {
     if (!node->is("mul") || !is_float(node->output()->dtype()) || is_constant(node->output())) continue;
     const auto found = match(*node);
     if (!found || found->second->shape() != node->output()->shape()) continue;
-    HR_TRY(replace_with(graph, node, found->first, {found->second}).status());
+    const Builder build{graph, node, stem(found->second->name())};
+    HR_ASSIGN(Value * x, build.cast(found->second, node->output()->dtype()));
+    HR_TRY(replace_with(graph, node, found->first, {x}).status());
     changed = true;
   }
   return changed;

@@ -19,10 +19,14 @@ bool is_plain_product(const Node* node) {
   return node && !node->input(2) && !node->input(3) && node->attributes().text("epilogue").empty();
 }
 
-// The value behind casts to a wider float, as models compute softmax.
-const Value* behind_cast(const Value* value) {
+// The value behind casts between floats: models compute softmax, and scale by numbers, in a wider float.
+const Value* behind_casts(const Value* value) {
   const Node* cast = producer(value, "cast");
-  return cast && is_float(cast->input(0)->dtype()) && only_use(value) ? cast->input(0) : value;
+  while (cast && is_float(cast->input(0)->dtype()) && only_use(value)) {
+    value = cast->input(0);
+    cast = producer(value, "cast");
+  }
+  return value;
 }
 
 std::optional<Logits> match_product(const Value* value) {
@@ -34,7 +38,7 @@ std::optional<Logits> match_product(const Value* value) {
 // From the outermost op inwards: [mask] then [scale] then the product.
 std::optional<Logits> match_logits(const Value* value, bool masks_allowed, int depth = 6) {
   if (!only_use(value) || depth == 0) return std::nullopt;
-  const Value* inner = behind_cast(value);
+  const Value* inner = behind_casts(value);
   const Node* node = inner->producer();
   if (!node || !only_use(inner)) return std::nullopt;
   if (node->is("matmul")) return match_product(inner);
@@ -85,7 +89,7 @@ Result<bool> fuse_written_out(Graph& graph, Node* node) {
   if (!is_plain_product(node)) return false;
   const Value* weights = node->input(0);
   if (!only_use(weights)) return false;
-  const Node* softmax = producer(behind_cast(weights), "softmax");
+  const Node* softmax = producer(behind_casts(weights), "softmax");
   if (!softmax || softmax->attributes().flag("log") || !only_use(softmax->output())) return false;
   if (softmax->attributes().integer("axis") != weights->rank() - 1) return false;
   const auto logits = match_logits(softmax->input(0), true);
@@ -127,15 +131,20 @@ Result<bool> shorten_mask(Graph& graph, Node* node) {
 // q * number, or k * number: into the scale.
 Result<bool> absorb_scale(Graph& graph, Node* node) {
   for (const size_t side : {size_t{0}, size_t{1}}) {
-    Node* mul = producer(node->input(side), "mul");
-    if (!mul || !only_use(mul->output())) continue;
+    const Value* operand = node->input(side);
+    const Value* product = behind_casts(operand);
+    const Node* mul = producer(product, "mul");
+    if (!mul || !only_use(product)) continue;
     const auto sides = either_order(*mul, [](const Value* value) { return uniform(value).has_value(); });
-    if (!sides || sides->second->shape() != mul->output()->shape()) continue;
+    if (!sides) continue;
+    Value* x = sides->second;
+    if (x->dtype() != operand->dtype() && producer(x, "cast")) x = producer(x, "cast")->input(0);
+    if (x->dtype() != operand->dtype() || x->shape() != operand->shape()) continue;
     const double number = *uniform(sides->first);
     if (!std::isfinite(number) || number == 0) continue;
-    graph.set_input(node, side, sides->second);
+    graph.set_input(node, side, x);
     node->attributes().set("scale", node->attributes().number("scale") * number);
-    erase_dead(graph, mul);
+    erase_dead(graph, operand->producer());
     return true;
   }
   return false;
