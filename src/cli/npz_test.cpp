@@ -1,7 +1,9 @@
 #include "cli/npz.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <cstring>
@@ -21,8 +23,9 @@ using ::testing::HasSubstr;
 class Npz : public ::testing::Test {
  protected:
   void SetUp() override {
-    path_ = std::filesystem::path(::testing::TempDir()) /
-            (std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + ".npz");
+    path_ =
+        std::filesystem::path(::testing::TempDir()) /
+        fmt::format("{}-{}.npz", ::testing::UnitTest::GetInstance()->current_test_info()->name(), getpid());
   }
   void TearDown() override { std::filesystem::remove(path_); }
   void write_bytes(std::string_view bytes) { std::ofstream(path_, std::ios::binary) << bytes; }
