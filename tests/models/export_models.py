@@ -1,7 +1,7 @@
 """Export the models of zoo.py as .pt2 archives, with inputs and PyTorch's outputs beside each.
 
-    python tests/models/export_models.py OUT [--models mlp,bert_small | --full] [--forms raw,core,kept]
-                                             [--shapes static,dynamic] [--dtypes f32,bf16]
+    ./dev python tests/models/export_models.py OUT [--models mlp,bert_small | --full] [--forms raw,core,kept]
+                                                   [--shapes static,dynamic] [--dtypes f32,bf16]
 
 writes, for each model, form, kind of shapes and dtype,
 
@@ -10,8 +10,8 @@ writes, for each model, form, kind of shapes and dtype,
     OUT/<model>.<shapes>.<dtype>.<case>.outputs.npz   PyTorch's results by output name
 
 and OUT/index.json, which lists them all. Forms: "raw" is torch.export.export's own, "core" went through
-run_decompositions() with the default table, "kept" with that table less the ops that Headrace takes whole. bf16 arrays
-are stored as float32; "bf16" in index.json lists their names.
+run_decompositions() with the default table, "kept" is what headrace.export writes: that table less the ops that Headrace
+takes whole. bf16 arrays are stored as float32; "bf16" in index.json lists their names.
 """
 
 from __future__ import annotations
@@ -27,30 +27,15 @@ import numpy as np
 import torch
 import zoo
 
+from headrace._compile import decomposition_table
+
 FORMS = ("raw", "core", "kept")
-
-# Ops that stay whole in the form "kept": all overloads of these names leave the default table.
-KEPT = set("""scaled_dot_product_attention linear matmul conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d
-conv_transpose3d layer_norm native_layer_norm rms_norm _fused_rms_norm group_norm native_group_norm instance_norm batch_norm
-native_batch_norm _native_batch_norm_legit_no_training gelu silu softmax _softmax _safe_softmax log_softmax _log_softmax
-embedding upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d
-upsample_trilinear3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa pixel_shuffle pixel_unshuffle""".split())
-
-
-def kept_table() -> dict[Any, Any]:
-    table = torch.export.default_decompositions()
-    for op in list(table.keys()):
-        name = op.name() if callable(getattr(op, "name", None)) else str(op)
-        if name.split("::")[-1].split(".")[0] in KEPT:
-            table.pop(op)
-    return table
-
 
 def decompose(program: torch.export.ExportedProgram, form: str) -> torch.export.ExportedProgram:
     if form == "core":
         return program.run_decompositions()
     if form == "kept":
-        return program.run_decompositions(kept_table())
+        return program.run_decompositions(decomposition_table())
     return program
 
 

