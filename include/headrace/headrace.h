@@ -39,9 +39,9 @@ struct ProfileRange {
 };
 
 struct CompileOptions {
-  std::string device = "cpu";  // "cpu", "reference"
+  std::string device = "cpu";  // "cpu", "reference", "cuda", "cuda:1", "cuda:sm_90" (needs no GPU)
   std::string precision =
-      "as-is";  // of floats: "as-is", "fp32", "bf16"; inputs and outputs keep their dtypes
+      "as-is";  // of floats: "as-is", "fp32", "bf16", "fp16"; inputs and outputs keep their dtypes
   std::vector<ProfileRange> profile;    // narrows the ranges that the export gives
   std::vector<std::string> passes_off;  // names of graph passes to leave out
   Progress progress;
@@ -64,12 +64,14 @@ struct CompileReport {
 struct OpenOptions {
   std::optional<Bytes> weight_budget;  // absent: auto, from the memory that is available
   Progress progress;
+  std::string device;               // "cuda:1"; empty: the first that the engine was compiled for
+  std::optional<Bytes> host_limit;  // of host memory pinned to feed a GPU; absent: what is free
 };
 
 struct ContextOptions {
   int threads = 0;                    // 0: as many as the affinity mask and the cgroup allow
   std::optional<Bytes> memory_limit;  // for everything that the engine and this context hold
-  int prepared_shapes = 16;           // sets of shapes kept ready
+  int prepared_shapes = 0;            // sets of shapes kept ready; 0: 16, and 256 on a GPU
 };
 
 // One input or output of an engine.
@@ -111,6 +113,9 @@ class Context {
   // The engine's budget; it holds for all its contexts. Takes effect before the next run.
   Status set_weight_budget(std::optional<Bytes> budget);  // nullopt: auto
   Status set_memory_limit(std::optional<Bytes> limit);
+  // On a GPU: runs go to this CUDA stream (nullptr: the default one) and, where all tensors lie on the GPU,
+  // return before they are over. nullopt: a stream of the context's own, waited for. Not during a run.
+  Status set_stream(std::optional<void*> stream);
   MemoryReport memory() const;
   std::string report() const;  // one line for people
 

@@ -69,7 +69,7 @@ def compile(module: torch.nn.Module | ExportedProgram, inputs: Any = None, *, ir
     device : torch.device, name, index or `Device`; by default the one that the model is on
     enable_weight_streaming : whether budgets of `headrace.runtime.weight_streaming` may be set
     enabled_precisions : torch.bfloat16 in it computes floats in bf16, unless use_explicit_typing is set
-    precision : "as-is", "fp32" or "bf16"; goes before enabled_precisions
+    precision : "as-is", "fp32", "bf16" or "fp16"; goes before enabled_precisions
     engine_path : where the engine file goes; by default into a temporary folder that lives as long as the module
     threads, memory_limit : of the engine's runs; by default as many as there are CPUs, and no limit (bytes)
 

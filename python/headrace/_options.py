@@ -47,7 +47,7 @@ class Options:
     enabled_precisions: Any = None
     use_explicit_typing: bool = False
     # Headrace's own.
-    precision: str | None = None  # "as-is", "fp32", "bf16"
+    precision: str | None = None  # "as-is", "fp32", "bf16", "fp16"
     engine_path: str | Path | None = None  # None: in a temporary folder, removed with the module
     threads: int = 0
     memory_limit: int | None = None
@@ -56,7 +56,7 @@ class Options:
     trace: str | Path | None = None
 
     def chosen_precision(self) -> str:
-        """Of floats in the engine. Types follow the model, unless bf16 is enabled or a precision is asked for."""
+        """Of floats in the engine. Types follow the model, unless a smaller one is enabled or one is asked for."""
         if self.precision is not None:
             return self.precision
         if self.use_explicit_typing or self.enabled_precisions is None:
@@ -69,7 +69,7 @@ class Options:
         names = {aliases.get(n, n) for n in names}
         if unknown := sorted(names - set(PRECISIONS.values())):
             raise NotImplementedError(f"enabled_precisions: {', '.join(unknown)} is not built yet; fp32, bf16 and fp16 are")
-        return "bf16" if "bf16" in names else "as-is"
+        return next((name for name in ("fp16", "bf16") if name in names), "as-is")
 
 
 def parse(function: str, given: dict[str, Any], others: set[str]) -> Options:

@@ -1,7 +1,8 @@
-// The list of back ends, in one place.
+// The list of back ends, in one place, and what a device's name asks for.
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include <headrace/status.h>
@@ -11,14 +12,29 @@
 
 namespace headrace::app {
 
-struct Backend {
-  std::string_view name;
-  std::unique_ptr<Lowering> (*make_lowering)();
-  std::unique_ptr<Kernels> (*make_kernels)();
-  std::unique_ptr<Packer> (*make_packer)();  // nullptr where weights are not packed
+// "cpu", "reference", "cuda", "cuda:1", "cuda:sm_90".
+struct DeviceName {
+  std::string backend;
+  int index = 0;
+  std::string target;  // empty: that of the device
 };
-
 // Errors: kInvalidArgument, with the names that there are.
-Result<const Backend*> find_backend(std::string_view name);
+Result<DeviceName> parse_device(std::string_view text);
+
+// What builds engines for a device.
+struct BuildBackend {
+  std::unique_ptr<Lowering> lowering;
+  std::unique_ptr<Packer> packer;  // nullptr where weights are not packed
+};
+// Errors: kUnavailable: no such plug-in, or no device to ask for its target.
+Result<BuildBackend> make_build_backend(const DeviceName& device);
+
+// What runs them.
+struct RunBackend {
+  std::unique_ptr<Kernels> kernels;
+  std::shared_ptr<Device> device;
+};
+// `index`: of the device, where there may be several. Errors: as above.
+Result<RunBackend> make_run_backend(std::string_view backend, int index);
 
 }  // namespace headrace::app

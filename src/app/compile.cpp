@@ -19,7 +19,7 @@ namespace headrace {
 namespace {
 
 namespace fs = std::filesystem;
-using app::Backend;
+using app::BuildBackend;
 
 class ArchiveWeights : public WeightSourceReader {
  public:
@@ -37,7 +37,13 @@ Result<passes::Precision> parse_precision(const std::string& text) {
   if (text == "as-is") return passes::Precision::kAsIs;
   if (text == "fp32") return passes::Precision::kF32;
   if (text == "bf16") return passes::Precision::kBF16;
-  return invalid_argument("precision '{}' is none of as-is, fp32, bf16", text);
+  if (text == "fp16") return passes::Precision::kF16;
+  return invalid_argument("precision '{}' is none of as-is, fp32, bf16, fp16", text);
+}
+
+Result<BuildBackend> open_backend(const CompileOptions& options) {
+  HR_ASSIGN(const app::DeviceName device, app::parse_device(options.device));
+  return app::make_build_backend(device);
 }
 
 // Narrows the ranges of symbols; every range must lie inside the export's.
@@ -164,9 +170,9 @@ Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine
   app::MemorySampler memory;
   Trace trace;
   Phases phases(options, trace);
-  HR_ASSIGN(const Backend* const backend, app::find_backend(options.device));
+  HR_ASSIGN(const BuildBackend backend, open_backend(options));
   HR_ASSIGN(const passes::Precision precision, parse_precision(options.precision));
-  const std::unique_ptr<Lowering> lowering = backend->make_lowering();
+  const std::unique_ptr<Lowering>& lowering = backend.lowering;
   CompileReport report;
 
   HR_TRY(phases.next("read graph"));
@@ -181,11 +187,10 @@ Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine
   HR_TRY(phases.next("prepare"));
   HR_TRY(prepare_at_opt(*backend, plan, report));
   HR_TRY(phases.next("write weights"));
-  const std::unique_ptr<Packer> packer = backend->make_packer ? backend->make_packer() : nullptr;
   const std::unique_ptr<Evaluator> evaluator = reference::make_evaluator();
   HR_ASSIGN(const BuildReport built,
-            build_engine(std::move(plan), ArchiveWeights(*opened.archive), packer.get(), evaluator.get(),
-                         engine, options.progress, &trace, ir::print(opened.graph)));
+            build_engine(std::move(plan), ArchiveWeights(*opened.archive), backend.packer.get(),
+                         evaluator.get(), engine, options.progress, &trace, ir::print(opened.graph)));
   phases.close();
 
   report.file = built.file;
@@ -208,9 +213,9 @@ Result<Engine> compile(const fs::path& model, const fs::path& engine, const Comp
 Result<std::string> graph_text(const fs::path& model, bool optimised, const CompileOptions& options) {
   HR_ASSIGN(Model opened, read_model(model, options));
   if (optimised) {
-    HR_ASSIGN(const Backend* const backend, app::find_backend(options.device));
+    HR_ASSIGN(const BuildBackend backend, open_backend(options));
     HR_ASSIGN(const passes::Precision precision, parse_precision(options.precision));
-    HR_TRY(optimise(opened.graph, *backend->make_lowering(), model, options, precision));
+    HR_TRY(optimise(opened.graph, *backend.lowering, model, options, precision));
   }
   return ir::print(opened.graph);
 }

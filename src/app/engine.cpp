@@ -19,13 +19,27 @@ struct Context::State {
   std::shared_ptr<runtime::Context> context;
 };
 
+namespace {
+
+// Which of the devices that run engines of `backend` is asked for.
+Result<int> device_index(const std::string& asked, const std::string& backend) {
+  if (asked.empty()) return 0;
+  HR_ASSIGN(const app::DeviceName device, app::parse_device(asked));
+  if (device.backend == backend && device.target.empty()) return device.index;
+  return invalid_argument("an engine for {} cannot run on '{}'; compile the model for that device", backend,
+                          asked);
+}
+
+}  // namespace
+
 Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) {
   HR_ASSIGN(EngineFile file, EngineFile::open(path));
-  HR_ASSIGN(const app::Backend* const backend, app::find_backend(file.plan().backend));
+  HR_ASSIGN(const int index, device_index(options.device, file.plan().backend));
+  HR_ASSIGN(app::RunBackend backend, app::make_run_backend(file.plan().backend, index));
   Engine engine;
   HR_ASSIGN(engine.engine_,
-            runtime::Engine::open(std::move(file), backend->make_kernels(), make_host_device(),
-                                  {options.weight_budget, options.progress}));
+            runtime::Engine::open(std::move(file), std::move(backend.kernels), std::move(backend.device),
+                                  {options.weight_budget, options.progress, options.host_limit}));
   return engine;
 }
 
@@ -138,6 +152,7 @@ Result<std::vector<std::vector<int64_t>>> Context::output_shapes(std::span<const
 Status Context::set_weight_budget(std::optional<Bytes> budget) {
   return state_->engine->set_weight_budget(budget);
 }
+Status Context::set_stream(std::optional<void*> stream) { return state_->context->set_stream(stream); }
 Status Context::set_memory_limit(std::optional<Bytes> limit) {
   return state_->context->set_memory_limit(limit);
 }

@@ -33,6 +33,10 @@ Result<std::optional<Bytes>> resolve_budget(const std::string& text, const Engin
 Result<Engine> open_engine(const SessionOptions& options, const Console& console) {
   OpenOptions open;
   open.progress = console.progress();
+  open.device = options.device;
+  if (options.host_limit) {
+    HR_ASSIGN(open.host_limit, parse_bytes(*options.host_limit));
+  }
   // What is asked for is set once the engine's total is known; nothing is read twice. A memory limit chooses
   // the budget when the context is made.
   if (options.memory_limit || (options.weight_budget && *options.weight_budget != "auto")) {

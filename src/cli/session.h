@@ -19,6 +19,8 @@ struct SessionOptions {
   std::string engine;
   std::optional<std::string> weight_budget;
   std::optional<std::string> memory_limit;
+  std::optional<std::string> host_limit;
+  std::string device;
   int threads = 0;
 };
 

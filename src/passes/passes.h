@@ -17,7 +17,8 @@ namespace headrace::passes {
 enum class Precision : uint8_t {
   kAsIs,
   kF32,
-  kBF16
+  kBF16,
+  kF16
 };  // of floats; inputs and outputs keep the user's dtypes
 
 // Evaluates a node whose inputs are all literals: the bytes of each output, row-major. Handed in by app (the

@@ -1,8 +1,11 @@
 // precision: floats in the precision that was asked for. Inputs and outputs of the graph keep their dtypes,
-// by casts; weights are cast by weight-only nodes; integers, booleans and f64 (for bf16) stay.
+// by casts; weights are cast by weight-only nodes; integers, booleans and f64 (for bf16 and fp16) stay.
 //
-// In bf16, numbers that are made from integers (positions, counts, masks), and what a model itself casts up
-// to f32, stay as they are until they meet activations: 2049 is no bf16.
+// In bf16 and fp16, numbers that are made from integers (positions, counts, masks), and what a model itself
+// casts up to f32, stay as they are until they meet activations: 2049 is no bf16.
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -12,7 +15,11 @@
 namespace headrace::passes {
 namespace {
 
-constexpr double kLargestBF16 = 3.3895313892515355e38;
+// The largest finite number of a float type that can be asked for.
+double largest(DType dtype) {
+  if (dtype == DType::kBF16) return 3.3895313892515355e38;
+  return dtype == DType::kF16 ? 65504.0 : std::numeric_limits<float>::max();
+}
 
 class Converter {
  public:
@@ -100,11 +107,12 @@ class Converter {
     return graph_.reinfer(node);
   }
 
-  // The lowest f32 in a mask stands for "masked"; as bf16 it would be -inf, and rows that are all masked NaN.
+  // The lowest f32 in a mask stands for "masked"; in a smaller type it would be -inf, and rows that are all
+  // masked NaN.
   Status keep_mask_finite(Node* node) {
     Value* mask = node->input(3);
-    if (target_ != DType::kBF16 || is_constant(mask)) return {};
-    Value* lowest = add_scalar(graph_, "lowest", mask->dtype(), -kLargestBF16);
+    if (target_ == DType::kF32 || is_constant(mask)) return {};
+    Value* lowest = add_scalar(graph_, "lowest", mask->dtype(), -largest(target_));
     HR_ASSIGN(Value * finite, graph_.add("maximum", {mask, lowest}, {}, mask->name(), node));
     graph_.set_input(node, 3, finite);
     return {};
@@ -124,9 +132,8 @@ class Converter {
     if (cached && (!cached->producer() || graph_.precedes(cached->producer(), position))) return cached;
     if (const auto numbers = ir::literal_numbers(*value)) {
       std::vector<double> rounded = *numbers;
-      const double largest = dtype == DType::kBF16 ? kLargestBF16 : std::numeric_limits<float>::max();
       for (double& number : rounded)
-        if (std::isfinite(number)) number = std::min(std::max(number, -largest), largest);
+        if (std::isfinite(number)) number = std::clamp(number, -largest(dtype), largest(dtype));
       cached = graph_.add_literal(value->name(), {dtype, value->shape()}, encode(dtype, rounded));
       return cached;
     }
@@ -160,6 +167,7 @@ Result<bool> precision(Graph& graph, const PassContext& context) {
     case Precision::kAsIs: return false;
     case Precision::kF32: return Converter(graph, DType::kF32).run();
     case Precision::kBF16: return Converter(graph, DType::kBF16).run();
+    case Precision::kF16: return Converter(graph, DType::kF16).run();
   }
   return false;
 }

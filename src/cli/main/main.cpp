@@ -42,6 +42,9 @@ void add_session(CLI::App* command, SessionOptions& session) {
   command->add_option("engine", session.engine, "Engine file")->required();
   command->add_option("--memory-limit", session.memory_limit,
                       "Most memory for all that the engine holds, as 2GiB");
+  command->add_option("--device", session.device, "cuda:1 to choose among GPUs (default: the first)");
+  command->add_option("--host-limit", session.host_limit,
+                      "Most host memory pinned to feed a GPU, as 8GiB (default: what is free)");
   command
       ->add_option("--threads", session.threads,
                    "Threads to compute with (default: the CPUs that may be used)")
@@ -49,9 +52,12 @@ void add_session(CLI::App* command, SessionOptions& session) {
 }
 
 void add_build_choices(CLI::App* command, std::string& device, std::string& precision) {
-  command->add_option("--device", device, "cpu or reference")->capture_default_str();
   command
-      ->add_option("--precision", precision, "Of floats: as-is, fp32 or bf16; inputs and outputs keep theirs")
+      ->add_option("--device", device, "cpu, cuda, cuda:INDEX, cuda:sm_NN (needs no GPU here) or reference")
+      ->capture_default_str();
+  command
+      ->add_option("--precision", precision,
+                   "Of floats: as-is, fp32, bf16 or fp16; inputs and outputs keep theirs")
       ->capture_default_str();
 }
 
