@@ -67,7 +67,8 @@ Result<DeviceName> parse_device(std::string_view text) {
 
 Result<BuildBackend> make_build_backend(const DeviceName& device) {
   if (const BuiltIn* const backend = find_built_in(device.backend)) {
-    return BuildBackend{backend->make_lowering(), backend->make_packer ? backend->make_packer() : nullptr};
+    return BuildBackend{backend->make_lowering(), backend->make_packer ? backend->make_packer() : nullptr,
+                        backend->make_kernels()};
   }
   if (device.backend != kCuda) return no_such_device(device.backend);
   std::string target = device.target;
@@ -84,7 +85,7 @@ Result<BuildBackend> make_build_backend(const DeviceName& device) {
   }
   HR_ASSIGN(const BuildPlugin* const plugin, cuda_build_plugin());
   HR_ASSIGN(auto lowering, plugin->lowering(target));
-  return BuildBackend{std::move(lowering), nullptr};
+  return BuildBackend{std::move(lowering), nullptr, nullptr};
 }
 
 Result<RunBackend> make_run_backend(std::string_view backend, int index) {

@@ -24,7 +24,8 @@ Result<DeviceName> parse_device(std::string_view text);
 // What builds engines for a device.
 struct BuildBackend {
   std::unique_ptr<Lowering> lowering;
-  std::unique_ptr<Packer> packer;  // nullptr where weights are not packed
+  std::unique_ptr<Packer> packer;    // nullptr where weights are not packed
+  std::unique_ptr<Kernels> kernels;  // that run here too; nullptr where this machine may have no such device
 };
 // Errors: kUnavailable: no such plug-in, or no device to ask for its target.
 Result<BuildBackend> make_build_backend(const DeviceName& device);

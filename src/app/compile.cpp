@@ -148,12 +148,17 @@ Status optimise(ir::Graph& graph, const Lowering& lowering, const fs::path& path
 
 // Makes the plan ready as a run at the opt sizes would, so that what kernels refuse shows before anything is
 // written, and tells the memory of such a run.
-Status prepare_at_opt(const Backend& backend, const Plan& plan, CompileReport& report) {
-  HR_ASSIGN(const std::unique_ptr<Executable> executable,
-            backend.make_kernels()->load(std::make_shared<const Plan>(plan)));
+// Where the device may be another machine's, only the activations are told.
+Status prepare_at_opt(const BuildBackend& backend, const Plan& plan, CompileReport& report) {
   const DimBindings opt = opt_bindings(plan.symbols);
-  HR_ASSIGN(const auto shape, runtime::make_shape_plan(plan, *executable, opt, usable_cpus()));
-  report.arena = runtime::whole_pages(shape->arena);
+  if (backend.kernels) {
+    HR_ASSIGN(const auto executable, backend.kernels->load(std::make_shared<const Plan>(plan)));
+    HR_ASSIGN(const auto shape, runtime::make_shape_plan(plan, *executable, opt, usable_cpus()));
+    report.arena = runtime::whole_pages(shape->arena);
+  } else {
+    HR_ASSIGN(const Bytes arena, runtime::arena_without_workspace(plan, opt));
+    report.arena = runtime::whole_pages(arena);
+  }
   for (const InputSpec& input : plan.inputs) {
     if (input.kind != InputKind::kTensor) continue;
     HR_ASSIGN(Sizes sizes, evaluate(input.shape, opt));
@@ -185,7 +190,7 @@ Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine
   assign_groups(plan);
   report.steps = static_cast<int64_t>(plan.steps.size());
   HR_TRY(phases.next("prepare"));
-  HR_TRY(prepare_at_opt(*backend, plan, report));
+  HR_TRY(prepare_at_opt(backend, plan, report));
   HR_TRY(phases.next("write weights"));
   const std::unique_ptr<Evaluator> evaluator = reference::make_evaluator();
   HR_ASSIGN(const BuildReport built,
