@@ -54,11 +54,12 @@ struct CompileReport {
   int64_t nodes = 0;  // of the export
   int64_t steps = 0;  // of the plan
   Bytes file, weights, streamable;
-  Bytes arena;        // activations of a run at the opt sizes
+  Bytes arena;  // activations of a run at the opt sizes
   std::vector<std::pair<std::string, std::vector<int64_t>>> opt_shapes;  // of the tensor inputs
   Bytes peak_growth;  // of the process's anonymous memory, sampled
   int64_t ns = 0;
   std::vector<std::pair<std::string, int64_t>> phases;  // name, nanoseconds
+  std::vector<std::string> warnings;                    // sentences for people
 };
 
 struct OpenOptions {

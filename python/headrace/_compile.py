@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,8 +138,11 @@ def _compile(module: torch.nn.Module | ExportedProgram, args: tuple[Any, ...] | 
         path = Path(options.engine_path or Path(folder.name) / "model.engine")
         archive = Path(folder.name) / "model.pt2"
         torch.export.save(program, archive)
-        _core.compile_archive(archive, path, device=backend, precision=precision, profile=profile,
-                              passes_off=list(options.passes_off), verify_passes=options.verify_passes, trace=options.trace)
+        report = _core.compile_archive(archive, path, device=backend, precision=precision, profile=profile,
+                                       passes_off=list(options.passes_off), verify_passes=options.verify_passes,
+                                       trace=options.trace)
+        for warning in report.warnings:
+            warnings.warn(f"compile(): {warning}", stacklevel=3)
         archive.unlink()
         engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder)
     except BaseException:

@@ -118,7 +118,19 @@ passes::PassOptions pass_options(const CompileOptions& options, const Lowering& 
 struct Model {
   std::shared_ptr<const frontend::Archive> archive;
   ir::Graph graph;
+  std::vector<std::string> warnings;
 };
+
+std::vector<std::string> warnings_of(const frontend::ExportedProgram& program) {
+  std::vector<std::string> warnings;
+  for (const std::string& condition : frontend::conditions_not_read(program)) {
+    warnings.push_back(fmt::format(
+        "the model holds only where {}, a condition that Headrace cannot read; runs do not check it, so give "
+        "only inputs that meet it",
+        condition));
+  }
+  return warnings;
+}
 
 Result<Model> read_model(const fs::path& path, const CompileOptions& options) {
   HR_ASSIGN(std::shared_ptr<const frontend::Archive> archive, frontend::Archive::open(path));
@@ -129,7 +141,7 @@ Result<Model> read_model(const fs::path& path, const CompileOptions& options) {
   Result<ir::Graph> graph = frontend::lower_program(program, read);
   if (!graph.ok()) return graph.status().with_context(path.filename().string());
   HR_TRY(apply_profile(*graph, options.profile));
-  return Model{std::move(archive), *std::move(graph)};
+  return Model{std::move(archive), *std::move(graph), warnings_of(program)};
 }
 
 // Runs the passes. What the back end cannot do is reported in the user's own nodes, as they were before the
@@ -204,6 +216,7 @@ Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine
   report.peak_growth = memory.stop();
   report.ns = monotonic_ns() - start;
   report.phases = phases.times();
+  report.warnings = std::move(opened.warnings);
   if (!options.trace.empty()) HR_TRY(trace.write(options.trace));
   return report;
 }

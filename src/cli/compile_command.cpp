@@ -37,7 +37,8 @@ std::string opt_shapes_json(const CompileReport& report) {
 }
 
 std::string json_text(const std::string& engine, const CompileReport& report) {
-  std::vector<std::string> phases;
+  std::vector<std::string> phases, warnings;
+  for (const std::string& warning : report.warnings) warnings.push_back(json_string(warning));
   for (const auto& [name, ns] : report.phases) {
     phases.push_back(JsonObject().add("name", name).add("seconds", seconds(ns)).text());
   }
@@ -53,6 +54,7 @@ std::string json_text(const std::string& engine, const CompileReport& report) {
       .add("peak_growth_bytes", report.peak_growth)
       .add("seconds", seconds(report.ns))
       .raw("phases", json_array(phases))
+      .raw("warnings", json_array(warnings))
       .text();
 }
 
@@ -83,6 +85,7 @@ Status compile_command(const CompileArguments& arguments, const Console& console
     options.profile.push_back(std::move(range));
   }
   HR_ASSIGN(const CompileReport report, compile_file(model, engine, options));
+  for (const std::string& warning : report.warnings) console.warn(warning);
   console.print(fmt::format("{}   {} nodes -> {} steps    {} weights, {} streamable    arena {}{}\n",
                             model.filename().string(), report.nodes, report.steps, to_text(report.weights),
                             to_text(report.streamable), to_text(report.arena), opt_shapes_text(report)));

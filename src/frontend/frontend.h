@@ -66,6 +66,10 @@ struct UnsupportedOp {
 // lower (op, count, first node, source line, why), all at once.
 Result<ir::Graph> lower_program(const ExportedProgram& program, const StorageReader& read);
 
+// Conditions on the inputs' sizes that the export states, as written, which the front end cannot read: the
+// graph's guards lack them.
+std::vector<std::string> conditions_not_read(const ExportedProgram& program);
+
 // For `headrace compile --report` and the docs: the overloads that the table has ("aten.add.Tensor").
 std::vector<std::string> supported_overloads();
 

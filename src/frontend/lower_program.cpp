@@ -117,4 +117,8 @@ Result<ir::Graph> lower_program(const ExportedProgram& program, const StorageRea
   return graph;
 }
 
+std::vector<std::string> conditions_not_read(const ExportedProgram& program) {
+  return parse_guards(program).not_understood;
+}
+
 }  // namespace headrace::frontend

@@ -57,7 +57,8 @@ void bind_compile(nb::module_& module) {
       .def_prop_ro("streamable", &count<&CompileReport::streamable>)
       .def_prop_ro("peak_growth", &count<&CompileReport::peak_growth>)
       .def_ro("ns", &CompileReport::ns)
-      .def_ro("phases", &CompileReport::phases, "Names and nanoseconds.");
+      .def_ro("phases", &CompileReport::phases, "Names and nanoseconds.")
+      .def_ro("warnings", &CompileReport::warnings, "Sentences for people.");
   module.def("compile_archive", &compile_archive, "model"_a, "engine"_a, nb::kw_only(), "device"_a = "cpu",
              "precision"_a = "as-is", "profile"_a = std::vector<ProfileRange>(),
              "passes_off"_a = std::vector<std::string>(), "verify_passes"_a = false, "trace"_a = nb::none(),

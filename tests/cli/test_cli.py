@@ -194,6 +194,26 @@ def test_a_profile_narrows_the_range_of_a_size(tool):
     assert message == "error: --size s77=17: the engine's profile allows 1 to 16 for 's77'\n"
 
 
+class Conditional(torch.nn.Module):
+    def forward(self, x):
+        torch._check(x.shape[0] / 3 < 20)
+        torch._check(x.shape[0] % 2 == 0)
+        return x + 1
+
+
+def test_a_condition_that_cannot_be_read_is_named_in_a_warning(tool):
+    program = torch.export.export(Conditional(), (torch.zeros(6, 4),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    torch.export.save(program, tool.folder / "m.pt2")
+    done = tool.run("compile", "m.pt2", "-o", "m.engine", "--device", "reference", "--json")
+    warning = ("the model holds only where (L['x'].size()[0] / 3) < 20.0, a condition that Headrace cannot read; "
+               "runs do not check it, so give only inputs that meet it")
+    assert done.returncode == 0 and done.stderr == f"warning: {warning}\n"
+    assert json.loads(done.stdout)["warnings"] == [warning]
+    (symbol,) = tool.json("inspect", "m.engine")["profile"]
+    message = tool.error(2, "run", "m.engine", "--random", "0", "--size", f"{symbol['name']}=5")
+    assert f"{symbol['name']} % 2" in message  # the other condition is checked
+
+
 def test_verify_finds_a_flipped_byte_anywhere(tool, engine):
     assert "sound" in tool.ok("verify", engine)
     path = tool.folder / engine

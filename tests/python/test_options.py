@@ -108,3 +108,15 @@ def test_ranges_of_inputs_are_checked():
     program = torch.export.export(Mlp().eval(), (X,))
     with pytest.raises(ValueError, match="export with dynamic_shapes"):
         hr.compile(program, inputs=[hr.Input(min_shape=(1, 16), opt_shape=(3, 16), max_shape=(8, 16))], device="reference")
+
+
+def test_a_condition_that_cannot_be_read_gives_a_warning():
+    class Conditional(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            torch._check(x.shape[0] / 3 < 20)
+            return x + 1
+
+    program = torch.export.export(Conditional(), (torch.zeros(6, 4),), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    with pytest.warns(UserWarning, match=r"only where \(L\['x'\]\.size\(\)\[0\] / 3\) < 20\.0") as caught:
+        hr.dynamo.compile(program, device="reference")
+    assert [w.filename for w in caught if "only where" in str(w.message)] == [__file__]
