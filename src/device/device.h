@@ -69,8 +69,8 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  // At least `size` bytes at a page's start, counted. `what` names it in the error.
-  // Errors: kExhausted with asked, used and limit.
+  // At least `size` bytes at a page's start (on a GPU: at a multiple of 256), counted. `what` names it in the
+  // error. Errors: kExhausted with asked, used and limit.
   Result<Allocation> allocate(Bytes size, std::string_view what);
   // Errors: kUnavailable, kExhausted (descriptors). `fd` is borrowed and must outlive the reader.
   virtual Result<std::unique_ptr<FileReader>> open_reader(int fd, std::string_view name) = 0;

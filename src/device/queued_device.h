@@ -16,7 +16,8 @@
 
 namespace headrace {
 
-// A point in a queue. Made by a device, recorded again and again.
+// A point in a queue. Made by a device, recorded again and again. What was recorded inside a capture is a
+// point of the graph: only queues of that capture can wait for it.
 class Event {
  public:
   virtual ~Event() = default;
@@ -32,7 +33,8 @@ inline constexpr CopyIndex kNoCopy = -1;
 class WorkGraph {
  public:
   virtual ~WorkGraph() = default;
-  // For the launches to come. REQUIRES: the copy was captured by WorkQueue::copy_changing.
+  // For the launches to come. REQUIRES: the copy was captured by WorkQueue::copy_changing; host memory is not
+  // changed for the device's. Errors: kUnavailable: the driver wants a new capture for this memory.
   virtual Status set_copy(CopyIndex copy, std::byte* to, const std::byte* from) = 0;
 };
 
@@ -52,7 +54,7 @@ class WorkQueue : public Queue {
   virtual Status launch(WorkGraph& graph) = 0;
 };
 
-// An open file as the source of copies. Threads: one at a time.
+// An open file as the source of copies. Threads: one at a time. Destroyed when copies from it are over.
 class CopySource {
  public:
   virtual ~CopySource() = default;
@@ -63,7 +65,7 @@ class CopySource {
   // Where the device itself can read the file's byte at `offset`; nullptr where it cannot.
   virtual const std::byte* visible(Bytes offset) const = 0;
   virtual Bytes host_bytes() const = 0;            // pinned for it
-  virtual std::string_view mechanism() const = 0;  // "registered map", "pinned ring"
+  virtual std::string_view mechanism() const = 0;  // "registered map"; "pinned ring of 64.0 MiB (why)"
 };
 
 class QueuedDevice : public Device {

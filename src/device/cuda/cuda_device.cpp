@@ -1,0 +1,175 @@
+#include "device/cuda/cuda_device.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+#include "core/error.h"
+#include "core/trace.h"
+#include "core/units.h"
+#include "device/cuda/cuda_file.h"
+#include "device/cuda/cuda_queue.h"
+
+namespace headrace::cuda {
+namespace {
+
+class Gpu final : public CudaDevice {
+ public:
+  Gpu(const Driver& api, int index) : api_(api), index_(index) {}
+  ~Gpu() override {
+    if (context_) (void)api_.cuDevicePrimaryCtxRelease(handle_);
+  }
+  Status open();
+
+  const Driver& api() const override { return api_; }
+  int index() const override { return index_; }
+  int sm() const override { return sm_; }
+  int multiprocessors() const override { return multiprocessors_; }
+  int shared_memory() const override { return shared_memory_; }
+  std::string name() const override { return name_; }
+  CUcontext context() const override { return context_; }
+
+  Result<std::unique_ptr<FileReader>> open_reader(int fd, std::string_view name) override {
+    return open_file_reader(*this, fd, name);
+  }
+  std::unique_ptr<Queue> make_queue() override {
+    auto made = make_stream(*this, captures_);
+    return made.ok() ? *std::move(made) : make_failed_queue(made.status());
+  }
+  Result<std::unique_ptr<WorkQueue>> make_work_queue() override {
+    HR_ASSIGN(auto made, make_stream(*this, captures_));
+    return std::unique_ptr<WorkQueue>(std::move(made));
+  }
+  Result<std::unique_ptr<WorkQueue>> borrow_queue(void* stream) override {
+    return std::unique_ptr<WorkQueue>(borrow_stream(*this, captures_, static_cast<CUstream>(stream)));
+  }
+  Result<std::unique_ptr<Event>> make_event() override { return make_stream_event(*this); }
+  Result<std::unique_ptr<CopySource>> open_source(int fd, Bytes begin, Bytes size, Bytes host_limit,
+                                                  std::string_view name) override {
+    return open_file_source(*this, fd, begin, size, host_limit, name);
+  }
+  bool owns(const void* data) const override;
+
+  Bytes used() const override { return {used_}; }
+  Bytes peak() const override { return {peak_}; }
+  Bytes available() const override { return memory().free; }
+  int64_t now_ns() const override { return monotonic_ns(); }
+
+ protected:
+  Result<std::byte*> allocate_bytes(Bytes size, std::string_view what) override;
+  void free_bytes(std::byte* data, Bytes size) override;
+
+ private:
+  struct Memory {
+    Bytes free, total;
+  };
+  Memory memory() const;
+  Status ask(int& value, CUdevice_attribute attribute, std::string_view what) const {
+    return check(api_.cuDeviceGetAttribute(&value, attribute, handle_),
+                 fmt::format("ask CUDA device {} for its {}", index_, what));
+  }
+
+  const Driver& api_;
+  const int index_;
+  CUdevice handle_ = 0;
+  CUcontext context_ = nullptr;
+  std::string name_;
+  int sm_ = 0, multiprocessors_ = 0, shared_memory_ = 0;
+  Captures captures_;
+  std::atomic<int64_t> used_ = 0, peak_ = 0;
+};
+
+Status Gpu::open() {
+  int count = 0;
+  HR_TRY(check(api_.cuDeviceGetCount(&count), "count the CUDA devices"));
+  if (index_ < 0 || index_ >= count) {
+    return unavailable(
+        "there is no CUDA device {}: the driver shows {}; CUDA_VISIBLE_DEVICES may hide others", index_,
+        count);
+  }
+  HR_TRY(check(api_.cuDeviceGet(&handle_, index_), fmt::format("open CUDA device {}", index_)));
+  std::array<char, 256> name = {};
+  HR_TRY(check(api_.cuDeviceGetName(name.data(), static_cast<int>(name.size()) - 1, handle_),
+               fmt::format("ask CUDA device {} for its name", index_)));
+  name_ = name.data();
+  int major = 0, minor = 0;
+  HR_TRY(ask(major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, "compute capability"));
+  HR_TRY(ask(minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, "compute capability"));
+  sm_ = major * 10 + minor;
+  HR_TRY(ask(multiprocessors_, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, "multiprocessors"));
+  HR_TRY(ask(shared_memory_, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, "shared memory"));
+  CUcontext context = nullptr;
+  HR_TRY(check(api_.cuDevicePrimaryCtxRetain(&context, handle_),
+               fmt::format("start CUDA device {} ({})", index_, name_)));
+  context_ = context;
+  return {};
+}
+
+bool Gpu::owns(const void* data) const {
+  if (!data) return false;
+  const CurrentContext current(*this);
+  const auto at = reinterpret_cast<CUdeviceptr>(data);
+  // Host memory that the driver does not know is an error here. What it has pinned is the host's too.
+  unsigned managed = 0, type = 0;
+  if (api_.cuPointerGetAttribute(&managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, at) == CUDA_SUCCESS && managed) {
+    return true;
+  }
+  int ordinal = -1;
+  return api_.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, at) == CUDA_SUCCESS &&
+         type == CU_MEMORYTYPE_DEVICE &&
+         api_.cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, at) == CUDA_SUCCESS &&
+         ordinal == index_;
+}
+
+Gpu::Memory Gpu::memory() const {
+  const CurrentContext current(*this);
+  size_t free = 0, total = 0;
+  if (api_.cuMemGetInfo(&free, &total) != CUDA_SUCCESS) return {};  // a failed device has no room
+  return {{static_cast<int64_t>(free)}, {static_cast<int64_t>(total)}};
+}
+
+Result<std::byte*> Gpu::allocate_bytes(Bytes size, std::string_view what) {
+  const CurrentContext current(*this);
+  CUdeviceptr data = 0;
+  const CUresult result = api_.cuMemAlloc(&data, static_cast<size_t>(size.count));
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+    const Memory all = memory();
+    return exhausted("cannot allocate {} for {} on CUDA device {} ({}): {} in use here, {} of {} free",
+                     to_text(size), what, index_, name_, to_text(used()), to_text(all.free),
+                     to_text(all.total));
+  }
+  if (result != CUDA_SUCCESS) {
+    return check(
+        result, fmt::format("allocate {} for {} on CUDA device {} ({})", to_text(size), what, index_, name_));
+  }
+  const int64_t now = used_.fetch_add(size.count) + size.count;
+  int64_t peak = peak_;
+  while (peak < now && !peak_.compare_exchange_weak(peak, now)) {
+  }
+  return reinterpret_cast<std::byte*>(data);
+}
+
+void Gpu::free_bytes(std::byte* data, Bytes size) {
+  const CurrentContext current(*this);
+  (void)api_.cuMemFree(reinterpret_cast<CUdeviceptr>(data));  // waits for work that may still use it
+  used_ -= size.count;
+}
+
+}  // namespace
+
+CurrentContext::CurrentContext(const CudaDevice& device)
+    : device_(device), pushed_(device.api().cuCtxPushCurrent(device.context()) == CUDA_SUCCESS) {}
+
+CurrentContext::~CurrentContext() {
+  CUcontext popped = nullptr;
+  if (pushed_) (void)device_.api().cuCtxPopCurrent(&popped);
+}
+
+Result<std::shared_ptr<CudaDevice>> make_cuda_device(int index) {
+  HR_ASSIGN(const Driver* api, driver());
+  auto gpu = std::make_shared<Gpu>(*api, index);
+  HR_TRY(gpu->open());
+  return std::shared_ptr<CudaDevice>(std::move(gpu));
+}
+
+}  // namespace headrace::cuda
