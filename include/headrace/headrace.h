@@ -155,6 +155,7 @@ class Engine {
   std::string weights_text() const;        // for `headrace inspect --weights`
   Result<std::string> graph_text() const;  // the graph after the passes, read from the file; kCorrupt
   std::string backend() const;
+  std::string device() const;  // "cpu", "cuda:0"
   std::filesystem::path path() const;
 
  private:

@@ -14,7 +14,7 @@ import torch.utils._pytree as pytree
 from torch.export import Dim, ExportedProgram
 
 from . import _core
-from ._inputs import Input, backend_of
+from ._inputs import Input, device_name
 from ._module import CompiledModule, EngineModule
 from ._options import Options, parse
 
@@ -69,7 +69,7 @@ def compile(module: torch.nn.Module | ExportedProgram, inputs: Any = None, *, ir
     kwarg_inputs : keyword inputs
     device : torch.device, name, index or `Device`; by default the one that the model is on
     enable_weight_streaming : whether budgets of `headrace.runtime.weight_streaming` may be set
-    enabled_precisions : torch.bfloat16 in it computes floats in bf16, unless use_explicit_typing is set
+    enabled_precisions : torch.float16 (or bfloat16) in it computes floats in fp16 (bf16), unless use_explicit_typing is set
     precision : "as-is", "fp32", "bf16" or "fp16"; goes before enabled_precisions
     engine_path : where the engine file goes; by default into a temporary folder that lives as long as the module
     threads, memory_limit : of the engine's runs; by default as many as there are CPUs, and no limit (bytes)
@@ -118,7 +118,7 @@ def _compile(module: torch.nn.Module | ExportedProgram, args: tuple[Any, ...] | 
              options: Options) -> CompiledModule:
     if not isinstance(module, (torch.nn.Module, ExportedProgram)):
         raise TypeError(f"compile() takes a torch.nn.Module or an ExportedProgram, found {type(module).__name__}")
-    backend = backend_of(options.device if options.device is not None else _device_of(module))
+    device = device_name(options.device if options.device is not None else _device_of(module))
     precision = options.chosen_precision()
     if isinstance(module, ExportedProgram):
         program = module
@@ -138,13 +138,13 @@ def _compile(module: torch.nn.Module | ExportedProgram, args: tuple[Any, ...] | 
         path = Path(options.engine_path or Path(folder.name) / "model.engine")
         archive = Path(folder.name) / "model.pt2"
         torch.export.save(program, archive)
-        report = _core.compile_archive(archive, path, device=backend, precision=precision, profile=profile,
+        report = _core.compile_archive(archive, path, device=device, precision=precision, profile=profile,
                                        passes_off=list(options.passes_off), verify_passes=options.verify_passes,
                                        trace=options.trace)
         for warning in report.warnings:
             warnings.warn(f"compile(): {warning}", stacklevel=3)
         archive.unlink()
-        engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder)
+        engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder, device)
     except BaseException:
         folder.cleanup()
         raise

@@ -101,21 +101,17 @@ class Device:
         return hash(self.name)
 
 
-def backend_of(device: Any) -> str:
-    """The back end that a torch.device, a name, an index or a `Device` stands for.
+def device_name(device: Any) -> str:
+    """What Headrace calls the device that a torch.device, a name, an index or a `Device` stands for.
 
     Raises
     ------
     TypeError
         `device` is none of these.
-    NotImplementedError
-        It is a GPU.
     """
     if isinstance(device, bool) or not isinstance(device, (Device, torch.device, str, int)):
         raise TypeError("device must be a torch.device, a string, an index or a headrace.Device, "
                         f"found {type(device).__name__}")
     name = f"cuda:{device}" if isinstance(device, int) else device.name if isinstance(device, Device) else str(device)
-    kind = name.split(":")[0]
-    if kind in ("cuda", "gpu"):
-        raise NotImplementedError(f"device '{name}': running on GPUs is not built yet; pass device=\"cpu\"")
-    return kind
+    kind, _, index = name.partition(":")
+    return f"cuda:{index}" if kind == "gpu" and index else "cuda" if kind == "gpu" else kind if kind == "cpu" else name

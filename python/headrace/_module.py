@@ -23,15 +23,16 @@ class EngineModule(torch.nn.Module):
     path : the engine file; it stays open, and must stay, while the module lives
     weight_streaming : whether budgets may be set; without it all weights are resident
     folder : where the file lies in a temporary folder, the owner of that
+    device : "cuda:1" to choose among GPUs; by default the first that the engine was compiled for
     """
 
     def __init__(self, path: Path, weight_streaming: bool, threads: int = 0, memory_limit: int | None = None,
-                 folder: tempfile.TemporaryDirectory | None = None) -> None:
+                 folder: tempfile.TemporaryDirectory | None = None, device: str = "") -> None:
         super().__init__()
         self.weight_streaming = weight_streaming
         self._folder = folder
         self.engine = _core.Engine(path, weight_budget=None if weight_streaming else ALL_RESIDENT, threads=threads,
-                                   memory_limit=memory_limit)
+                                   memory_limit=memory_limit, device=device)
         self.budget: int | None = None  # as asked for; None: automatic
 
     def forward(self, *inputs: Any) -> tuple[Any, ...]:
@@ -62,7 +63,7 @@ class EngineModule(torch.nn.Module):
         self.budget = budget
 
     def extra_repr(self) -> str:
-        return f"{self.engine.backend}, {len(self.engine.inputs)} inputs, {len(self.engine.outputs)} outputs"
+        return f"{self.engine.device}, {len(self.engine.inputs)} inputs, {len(self.engine.outputs)} outputs"
 
 
 class CompiledModule(torch.nn.Module):

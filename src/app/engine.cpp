@@ -5,7 +5,7 @@
 #include "core/error.h"
 #include "core/trace.h"
 #include "core/units.h"
-#include "device/device.h"
+#include "device/queued_device.h"
 #include "engine/engine_file.h"
 #include "runtime/engine.h"
 
@@ -98,6 +98,10 @@ const std::string& Engine::out_spec() const { return engine_->plan().out_spec; }
 std::string Engine::plan_text() const { return to_text(engine_->plan()); }
 Result<std::string> Engine::graph_text() const { return engine_->file().graph_text(); }
 std::string Engine::backend() const { return engine_->plan().backend; }
+std::string Engine::device() const {
+  QueuedDevice* const device = engine_->device().queued();
+  return device ? fmt::format("{}:{}", backend(), device->index()) : backend();
+}
 std::filesystem::path Engine::path() const { return engine_->file().path(); }
 
 std::string Engine::weights_text() const {

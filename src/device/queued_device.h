@@ -71,6 +71,7 @@ class CopySource {
 class QueuedDevice : public Device {
  public:
   QueuedDevice* queued() final { return this; }
+  virtual int index() const { return 0; }  // among the devices of its kind
   virtual Result<std::unique_ptr<WorkQueue>> make_work_queue() = 0;
   // A queue over a stream of the caller's; nullptr is the default stream. The stream outlives it.
   virtual Result<std::unique_ptr<WorkQueue>> borrow_queue(void* stream) = 0;

@@ -57,9 +57,10 @@ void bind_reports(nb::module_& module) {
 void bind_engine(nb::module_& module) {
   bind_reports(module);
   nb::class_<PyEngine>(module, "Engine", "An open engine file and a context to run it in.")
-      .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>>(),
+      .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
+                    const std::string&>(),
            "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
-           "memory_limit"_a = nb::none())
+           "memory_limit"_a = nb::none(), "device"_a = "")
       .def("run", &PyEngine::run, "inputs"_a, nb::sig("def run(self, inputs: list | tuple) -> tuple"),
            "Runs on one entry an input, and gives one an output.")
       .def("set_weight_budget", &PyEngine::set_weight_budget, "budget"_a.none(),
@@ -84,6 +85,7 @@ void bind_engine(nb::module_& module) {
       .def_prop_ro("in_spec", [](PyEngine& self) { return self.engine().in_spec(); })
       .def_prop_ro("out_spec", [](PyEngine& self) { return self.engine().out_spec(); })
       .def_prop_ro("backend", [](PyEngine& self) { return self.engine().backend(); })
+      .def_prop_ro("device", [](PyEngine& self) { return self.engine().device(); })
       .def_prop_ro("path", [](PyEngine& self) { return self.engine().path(); })
       .def("plan_text", [](PyEngine& self) { return self.engine().plan_text(); })
       .def("weights_text", [](PyEngine& self) { return self.engine().weights_text(); });

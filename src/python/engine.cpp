@@ -16,6 +16,11 @@ std::optional<Bytes> bytes(std::optional<int64_t> count) {
   return count ? std::optional(Bytes{*count}) : std::nullopt;
 }
 
+// "cuda:1" -> 1.
+int gpu_index(const std::string& device) {
+  return device.starts_with("cuda:") ? std::stoi(device.substr(5)) : -1;
+}
+
 int64_t number_of(nb::handle object, const PortInfo& port) {
   const int64_t number = PyLong_Check(object.ptr()) ? PyLong_AsLongLong(object.ptr()) : 0;
   if (PyErr_Occurred()) throw nb::python_error();
@@ -30,10 +35,10 @@ int64_t number_of(nb::handle object, const PortInfo& port) {
 }  // namespace
 
 PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional<int64_t> weight_budget,
-                                int threads, std::optional<int64_t> memory_limit) {
+                                int threads, std::optional<int64_t> memory_limit, const std::string& device) {
   const auto work = [&]() -> Result<Opened> {
     nb::gil_scoped_release release;
-    Result<Engine> engine = Engine::open(path, {bytes(weight_budget), watch_signals()});
+    Result<Engine> engine = Engine::open(path, {bytes(weight_budget), watch_signals(), device, std::nullopt});
     if (!engine.ok()) return engine.status();
     Result<Context> context = engine->context({.threads = threads, .memory_limit = bytes(memory_limit)});
     if (!context.ok()) return context.status();
@@ -44,32 +49,40 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
 }
 
 PyEngine::PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
-                   std::optional<int64_t> memory_limit)
-    : PyEngine(open(path, weight_budget, threads, memory_limit)) {}
+                   std::optional<int64_t> memory_limit, const std::string& device)
+    : PyEngine(open(path, weight_budget, threads, memory_limit, device)) {}
 
 PyEngine::PyEngine(Opened opened)
     : engine_(std::move(opened.engine)),
       context_(std::move(opened.context)),
       inputs_(engine_.inputs()),
-      outputs_(engine_.outputs()) {}
+      outputs_(engine_.outputs()),
+      gpu_(gpu_index(engine_.device())),
+      torch_(gpu_) {}
 
-void PyEngine::read_inputs(nb::handle inputs, std::vector<Tensor>& tensors, std::vector<int64_t>& numbers,
-                           std::vector<int64_t>& key) const {
+void PyEngine::read_inputs(nb::handle inputs, Call& call) const {
   PyObject** const items = PySequence_Fast_ITEMS(inputs.ptr());
-  tensors.reserve(inputs_.size());
-  numbers.resize(inputs_.size());  // never grows: tensors point into it
+  call.tensors.reserve(inputs_.size());
+  call.numbers.resize(inputs_.size());  // never grows: tensors point into it
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const PortInfo& port = inputs_[i];
     if (port.is_tensor) {
-      tensors.push_back(torch_.borrow(items[i], port));
-      key.push_back(static_cast<int64_t>(tensors.back().shape().size()));
-      key.insert(key.end(), tensors.back().shape().begin(), tensors.back().shape().end());
+      TorchApi::Borrowed input = torch_.borrow(items[i], port);
+      if (input.on_gpu && !input.tensor.is_row_major()) {
+        call.kept.push_back(torch_.contiguous(items[i]));
+        input = torch_.borrow(call.kept.back(), port);
+      }
+      call.on_gpu = call.on_gpu || input.on_gpu;
+      const std::vector<int64_t>& shape = input.tensor.shape();
+      call.key.push_back(static_cast<int64_t>(shape.size()));
+      call.key.insert(call.key.end(), shape.begin(), shape.end());
+      call.tensors.push_back(std::move(input.tensor));
     } else if (port.constant.empty()) {
-      numbers[i] = number_of(items[i], port);
-      key.push_back(numbers[i]);
-      tensors.push_back(Tensor::borrow(&numbers[i], DType::kI64, {}));
+      call.numbers[i] = number_of(items[i], port);
+      call.key.push_back(call.numbers[i]);
+      call.tensors.push_back(Tensor::borrow(&call.numbers[i], DType::kI64, {}));
     } else {
-      tensors.emplace_back();
+      call.tensors.emplace_back();
     }
   }
 }
@@ -100,10 +113,12 @@ nb::tuple PyEngine::run(nb::handle inputs) {
                           std::to_string(count) + " given")
                              .c_str());
   }
-  std::vector<Tensor> tensors, results;
-  std::vector<int64_t> numbers, key, result_numbers(outputs_.size());
-  read_inputs(inputs, tensors, numbers, key);
-  const Shapes& shapes = shapes_for(tensors, key);
+  Call call;
+  std::vector<Tensor> results;
+  std::vector<int64_t> result_numbers(outputs_.size());
+  read_inputs(inputs, call);
+  const Shapes& shapes = shapes_for(call.tensors, call.key);
+  const std::optional<uintptr_t> stream = call.on_gpu ? torch_.current_stream() : std::nullopt;
 
   nb::object made = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(outputs_.size())));
   results.reserve(outputs_.size());
@@ -111,7 +126,7 @@ nb::tuple PyEngine::run(nb::handle inputs) {
     const PortInfo& port = outputs_[i];
     nb::object output = nb::none();
     if (port.is_tensor) {
-      output = torch_.empty(shapes.tuples[i], port.dtype);
+      output = torch_.empty(shapes.tuples[i], port.dtype, call.on_gpu);
       results.push_back(Tensor::borrow(torch_.data(output), port.dtype, shapes.sizes[i]));
     } else if (port.constant.empty()) {
       results.push_back(Tensor::borrow(&result_numbers[i], DType::kI64, {}));
@@ -120,7 +135,15 @@ nb::tuple PyEngine::run(nb::handle inputs) {
     }
     PyTuple_SET_ITEM(made.ptr(), static_cast<Py_ssize_t>(i), output.release().ptr());
   }
-  check(between_runs([&](Context& context) { return context.run_into(tensors, results); }));
+  check(between_runs([&](Context& context) -> Status {
+    if (gpu_ >= 0 && stream != stream_) {
+      Status status =
+          context.set_stream(stream ? std::optional(reinterpret_cast<void*>(*stream)) : std::nullopt);
+      if (!status.ok()) return status;
+      stream_ = stream;
+    }
+    return context.run_into(call.tensors, results);
+  }));
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_tensor || !outputs_[i].constant.empty()) continue;
     PyTuple_SetItem(made.ptr(), static_cast<Py_ssize_t>(i), PyLong_FromLongLong(result_numbers[i]));

@@ -21,10 +21,12 @@ namespace headrace::python {
 class PyEngine {
  public:
   PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
-           std::optional<int64_t> memory_limit);
+           std::optional<int64_t> memory_limit, const std::string& device);
 
   // One entry of `inputs` (a list or tuple) an input of the engine: a tensor, an int where the export has a
   // number, anything where it has a constant. Gives one entry an output: a new tensor, an int or None.
+  // On a GPU the work goes to PyTorch's current stream, and tensors come out on the GPU unless all that went
+  // in lie on the CPU.
   nanobind::tuple run(nanobind::handle inputs);
 
   void set_weight_budget(std::optional<int64_t> budget);
@@ -53,17 +55,25 @@ class PyEngine {
   };
 
   static Opened open(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
-                     std::optional<int64_t> memory_limit);
+                     std::optional<int64_t> memory_limit, const std::string& device);
   explicit PyEngine(Opened opened);
-  void read_inputs(nanobind::handle inputs, std::vector<Tensor>& tensors, std::vector<int64_t>& numbers,
-                   std::vector<int64_t>& key) const;
+  // The inputs of one call, and what keeps them.
+  struct Call {
+    std::vector<Tensor> tensors;
+    std::vector<int64_t> numbers, key;
+    std::vector<nanobind::object> kept;  // copies of strided tensors on the GPU
+    bool on_gpu = false;
+  };
+  void read_inputs(nanobind::handle inputs, Call& call) const;
   const Shapes& shapes_for(const std::vector<Tensor>& tensors, const std::vector<int64_t>& key);
 
   Engine engine_;
   Context context_;
   std::mutex running_;  // never waited for with the GIL held
   const std::vector<PortInfo> inputs_, outputs_;
+  const int gpu_;  // the index; -1 on the CPU
   TorchApi torch_;
+  std::optional<uintptr_t> stream_;                      // the one that the context has; guarded by running_
   std::map<std::vector<int64_t>, Shapes> known_shapes_;  // guarded by the GIL
 };
 

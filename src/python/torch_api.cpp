@@ -29,7 +29,7 @@ std::string text_of(nb::handle object) { return nb::cast<std::string>(nb::str(ob
 
 }  // namespace
 
-TorchApi::TorchApi() {
+TorchApi::TorchApi(int gpu) : gpu_(gpu) {
   const nb::module_ torch = nb::module_::import_("torch");
   tensor_ = torch.attr("Tensor");
   empty_ = torch.attr("empty");
@@ -41,6 +41,17 @@ TorchApi::TorchApi() {
   stride_ = interned("stride");
   is_cpu_ = interned("is_cpu");
   is_neg_ = interned("is_neg");
+  is_cuda_ = interned("is_cuda");
+  get_device_ = interned("get_device");
+  contiguous_ = interned("contiguous");
+  if (gpu_ >= 0) {
+    gpu_index_ = nb::int_(gpu_);
+    // PyTorch without CUDA has neither; tensors are then on the CPU alone.
+    if (nb::cast<bool>(torch.attr("cuda").attr("is_available")())) {
+      cuda_ = torch.attr("device")("cuda", gpu_);
+      raw_stream_ = torch.attr("_C").attr("_cuda_getCurrentRawStream");
+    }
+  }
   for (size_t i = 0; i < dtypes_.size(); ++i) dtypes_[i] = torch.attr(kTorchNames[i]);
 }
 
@@ -58,12 +69,31 @@ std::byte* TorchApi::data(nb::handle tensor) const {
   return static_cast<std::byte*>(PyLong_AsVoidPtr(address.ptr()));
 }
 
-Tensor TorchApi::borrow(nb::handle object, const PortInfo& port) const {
+bool TorchApi::is_true(nb::handle object, const nb::object& attribute) const {
+  return stolen(PyObject_GetAttr(object.ptr(), attribute.ptr())).ptr() == Py_True;
+}
+
+bool TorchApi::on_our_gpu(nb::handle object) const {
+  if (!raw_stream_.is_valid() || !is_true(object, is_cuda_)) return false;
+  const nb::object index = stolen(PyObject_CallMethodNoArgs(object.ptr(), get_device_.ptr()));
+  return PyLong_AsLong(index.ptr()) == gpu_;
+}
+
+nb::object TorchApi::contiguous(nb::handle tensor) const {
+  return stolen(PyObject_CallMethodNoArgs(tensor.ptr(), contiguous_.ptr()));
+}
+
+std::optional<uintptr_t> TorchApi::current_stream() const {
+  const nb::object stream = stolen(PyObject_CallOneArg(raw_stream_.ptr(), gpu_index_.ptr()));
+  return reinterpret_cast<uintptr_t>(PyLong_AsVoidPtr(stream.ptr()));
+}
+
+TorchApi::Borrowed TorchApi::borrow(nb::handle object, const PortInfo& port) const {
   const int is_tensor = PyObject_IsInstance(object.ptr(), tensor_.ptr());
   if (is_tensor < 0) throw nb::python_error();
-  if (is_tensor == 0 || stolen(PyObject_GetAttr(object.ptr(), is_cpu_.ptr())).ptr() != Py_True) {
-    refuse(object, port);
-  }
+  if (is_tensor == 0) refuse(object, port);
+  const bool on_gpu = !is_true(object, is_cpu_);
+  if (on_gpu && !on_our_gpu(object)) refuse(object, port);
   const nb::object type = stolen(PyObject_GetAttr(object.ptr(), dtype_.ptr()));
   size_t dtype = 0;
   while (dtype < dtypes_.size() && !dtypes_[dtype].is(type)) ++dtype;
@@ -76,8 +106,9 @@ Tensor TorchApi::borrow(nb::handle object, const PortInfo& port) const {
     PyErr_Clear();
     refuse(object, port);
   }
-  return Tensor::borrow(PyLong_AsVoidPtr(address.ptr()), static_cast<DType>(dtype), sizes(shape.ptr()),
-                        sizes(strides.ptr()));
+  return {Tensor::borrow(PyLong_AsVoidPtr(address.ptr()), static_cast<DType>(dtype), sizes(shape.ptr()),
+                         sizes(strides.ptr())),
+          on_gpu};
 }
 
 void TorchApi::refuse(nb::handle object, const PortInfo& port) const {
@@ -86,9 +117,10 @@ void TorchApi::refuse(nb::handle object, const PortInfo& port) const {
     throw_type_error(input + "must be a torch.Tensor, found " + text_of(object.type().attr("__name__")));
   }
   const std::string device = text_of(object.attr("device"));
-  if (device != "cpu") {
+  if (device != "cpu" && !(cuda_.is_valid() && text_of(cuda_) == device)) {
+    const std::string ours = gpu_ < 0 ? "the CPU" : "cuda:" + std::to_string(gpu_);
     throw nb::value_error(
-        (input + "is on " + device + ", but the engine runs on the CPU; pass .cpu() of it").c_str());
+        (input + "is on " + device + ", but the engine runs on " + ours + "; pass .cpu() of it").c_str());
   }
   const std::string layout = text_of(object.attr("layout"));
   if (layout != "torch.strided") {
@@ -105,8 +137,9 @@ void TorchApi::refuse(nb::handle object, const PortInfo& port) const {
                    std::string(dtype_name(port.dtype)));
 }
 
-nb::object TorchApi::empty(nb::handle shape, DType dtype) const {
-  PyObject* arguments[] = {shape.ptr(), dtypes_[static_cast<size_t>(dtype)].ptr(), cpu_.ptr()};
+nb::object TorchApi::empty(nb::handle shape, DType dtype, bool on_gpu) const {
+  PyObject* arguments[] = {shape.ptr(), dtypes_[static_cast<size_t>(dtype)].ptr(),
+                           (on_gpu ? cuda_ : cpu_).ptr()};
   return stolen(PyObject_Vectorcall(empty_.ptr(), arguments, 1, empty_keywords_.ptr()));
 }
 

@@ -74,6 +74,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   virtual const Plan& plan() const = 0;
   virtual const EngineFile& file() const = 0;
+  virtual Device& device() const = 0;
   virtual Bytes streamable() const = 0;  // total streamable bytes
   virtual Bytes weight_budget() const = 0;
   virtual bool weight_budget_is_auto() const = 0;

@@ -35,7 +35,7 @@ class EngineImpl : public Engine {
   Result<MemoryNeed> memory_need(const DimBindings& dims, int threads) override;
 
   // --- For contexts.
-  Device& device() const { return *device_; }
+  Device& device() const override { return *device_; }
   const WeightPlanner& planner() const { return planner_; }
   CopySource* source() const { return source_.source.get(); }  // on queued devices; else nullptr
   const FileIdentity& identity() const { return identity_; }

@@ -1,11 +1,12 @@
 """Compare whole models with PyTorch, each through an archive, an engine file and runs of other sizes.
 
     ./dev python tests/models/accuracy.py [--models resnet18,minilm] [--forms raw,core,kept] [--shapes static,dynamic]
-                                          [--dtypes f32,bf16] [--results FILE] [--page docs/models.md]
+                                          [--dtypes f32,bf16] [--device cuda] [--results FILE]
+                                          [--page docs/models.md]
 
-A row is one model in one form (see export_models.py), with static or dynamic sizes, in f32 or bf16. Errors are the
+A row is one model in one form (see export_models.py), with static or dynamic sizes, in f32, bf16 or f16. Errors are the
 largest difference of any element, of any output and case, over the largest element of that output. An f32 model is
-compared with PyTorch's f32. A bf16 model is compared with the same weights and inputs in f32, and so is PyTorch's bf16:
+compared with PyTorch's f32. A bf16 (f16) model is compared with the same weights and inputs in f32, and so is PyTorch's:
 ours may not be further off than KEEPS_UP times that. Results of earlier runs stay in FILE; --page writes the table of all.
 Exits with 1 where a row fails.
 """
@@ -32,12 +33,14 @@ from headrace import _core
 LARGEST_F32_ERROR = 2e-5
 KEEPS_UP = 1.5  # the largest of many roundings varies with their order
 
+TORCH_DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
 Tensors = dict[str, torch.Tensor]
 
 
 def run(module: Any, case: Tensors) -> Tensors:
     with torch.no_grad():
-        return {name: value.float() for name, value in named_outputs(module(**case)).items()}
+        return {name: value.float().cpu() for name, value in named_outputs(module(**case)).items()}
 
 
 def error(got: Tensors, want: Tensors) -> float:
@@ -58,7 +61,7 @@ class Expected:
     def __init__(self, module: torch.nn.Module, cases: list[Tensors], dtype: str) -> None:
         self.same = [run(module, case) for case in cases]
         self.truth = self.same
-        if dtype == "bf16":
+        if dtype != "f32":
             module.float()
             self.truth = [run(module, {k: v.float() if v.is_floating_point() else v for k, v in case.items()}) for case in cases]
 
@@ -68,18 +71,18 @@ def sizes_text(model: zoo.Model, case: Tensors) -> str:
     return "×".join(str(n) for n in found.values())
 
 
-def check(archive: Path, cases: list[Tensors], expected: Expected, dtype: str) -> dict[str, Any]:
+def check(archive: Path, cases: list[Tensors], expected: Expected, dtype: str, device: str) -> dict[str, Any]:
     engine = archive.with_suffix(".engine")
     start = time.perf_counter()
     try:
-        _core.compile_archive(archive, engine)
+        _core.compile_archive(archive, engine, device=device)
         compile_s = time.perf_counter() - start
         module = hr.load(engine)
         got = [run(module, case) for case in cases]
         ours = max(error(g, t) for g, t in zip(got, expected.truth))
         row = {"error": ours, "from_pytorch": max(error(g, s) for g, s in zip(got, expected.same)), "compile_s": compile_s}
         limit = LARGEST_F32_ERROR
-        if dtype == "bf16":
+        if dtype != "f32":
             row["pytorch_error"] = max(error(s, t) for s, t in zip(expected.same[:len(got)], expected.truth))
             limit = KEEPS_UP * row["pytorch_error"]
         return {**row, "ok": ours <= limit}
@@ -89,12 +92,12 @@ def check(archive: Path, cases: list[Tensors], expected: Expected, dtype: str) -
         engine.unlink(missing_ok=True)
 
 
-def measure(name: str, dtype: str, forms: list[str], shapes: list[str], folder: Path):
+def measure(name: str, dtype: str, forms: list[str], shapes: list[str], device: str, folder: Path):
     """Yields rows. The largest batch runs in the first form only: the others differ in their graphs, not in sizes."""
     torch.manual_seed(20)
     model = zoo.ZOO[name].make()
-    module = model.module.eval().to(torch.bfloat16 if dtype == "bf16" else torch.float32)
-    cases = [{k: v.bfloat16() if dtype == "bf16" and v.is_floating_point() else v for k, v in case.items()}
+    module = model.module.eval().to(TORCH_DTYPES[dtype])
+    cases = [{k: v.to(TORCH_DTYPES[dtype]) if v.is_floating_point() else v for k, v in case.items()}
              for case in [model.example, *model.cases]]
     archives = []
     for shape in shapes:
@@ -109,14 +112,14 @@ def measure(name: str, dtype: str, forms: list[str], shapes: list[str], folder: 
     gc.collect()
     for archive, form, shape in archives:
         count = 1 if shape == "static" else len(cases) if form == forms[0] else max(1, len(cases) - 1)
-        row = check(archive, cases[:count], expected, dtype)
+        row = check(archive, cases[:count], expected, dtype, device)
         archive.unlink()
         sizes = [sizes_text(model, case) for case in cases[:count]]
         yield {"model": name, "dtype": dtype, "form": form, "shapes": shape, "sizes": sizes, **row}
 
 
 def key(row: dict[str, Any]) -> tuple[int, int, int, int]:
-    return (list(zoo.ZOO).index(row["model"]), ("f32", "bf16").index(row["dtype"]), ("static", "dynamic").index(row["shapes"]),
+    return (list(zoo.ZOO).index(row["model"]), list(TORCH_DTYPES).index(row["dtype"]), ("static", "dynamic").index(row["shapes"]),
             FORMS.index(row["form"]))
 
 
@@ -161,6 +164,7 @@ def main() -> None:
     parser.add_argument("--forms", default=",".join(FORMS))
     parser.add_argument("--shapes", default="static,dynamic")
     parser.add_argument("--dtypes", default="f32,bf16")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", type=Path, default=Path("build/accuracy.json"))
     parser.add_argument("--page", type=Path, help="a page whose table between the marks is replaced")
     options = parser.parse_args()
@@ -168,12 +172,12 @@ def main() -> None:
     names = chosen(options.models, tuple(zoo.ZOO)) if options.models else list(zoo.ZOO)
     rows = json.loads(options.results.read_text()) if options.results.exists() else []
     for name in names:
-        for dtype in chosen(options.dtypes, ("f32", "bf16")):
-            if dtype not in zoo.ZOO[name].dtypes:
+        for dtype in chosen(options.dtypes, tuple(TORCH_DTYPES)):
+            if dtype != "f16" and dtype not in zoo.ZOO[name].dtypes:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 for row in measure(name, dtype, chosen(options.forms, FORMS),
-                                   chosen(options.shapes, ("static", "dynamic")), Path(folder)):
+                                   chosen(options.shapes, ("static", "dynamic")), options.device, Path(folder)):
                     print(f"{'ok' if row['ok'] else 'FAILED':6} {name} {row['form']} {row['shapes']} {dtype}: {describe(row)}",
                           flush=True)
                     rows = sorted([r for r in rows if key(r) != key(row)] + [row], key=key)
