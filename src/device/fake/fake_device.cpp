@@ -22,15 +22,6 @@ class FakeQueue : public Queue {
   Status synchronize() override { return {}; }
 };
 
-// Counts down; true on the call that reaches the armed one.
-bool due(std::atomic<int64_t>& armed) {
-  int64_t left = armed.load();
-  while (left >= 0) {
-    if (armed.compare_exchange_weak(left, left - 1)) return left == 0;
-  }
-  return false;
-}
-
 }  // namespace
 
 class FakeDevice::Reader : public FileReader {
@@ -123,7 +114,7 @@ Status FakeDevice::Reader::do_read(const Read& read, int yields) {
   for (int i = 0; i < yields; ++i) std::this_thread::yield();
   device_.advance(device_.options_.read_ns);
   device_.reads_ += 1;
-  if (due(device_.read_to_fail_)) return unavailable("read '{}': the fake device failed", name_);
+  if (device_.read_to_fail_.due()) return unavailable("read '{}': the fake device failed", name_);
   const int64_t needed = std::min(read.size.count, size_.count - read.offset.count);
   for (int64_t done = 0; done < needed;) {
     const ssize_t got =
@@ -160,7 +151,7 @@ std::unique_ptr<Queue> FakeDevice::make_queue() { return std::make_unique<FakeQu
 Bytes FakeDevice::available() const { return {std::max<int64_t>(0, limit_ - used().count)}; }
 
 Result<std::byte*> FakeDevice::allocate_bytes(Bytes size, std::string_view what) {
-  if (due(allocation_to_fail_))
+  if (allocation_to_fail_.due())
     return exhausted("cannot allocate {} bytes for {}: the fake device failed", size.count, what);
   auto data = memory_.allocate(size, {limit_}, what);
   const int64_t now = memory_.used().count;

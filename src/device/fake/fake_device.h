@@ -10,6 +10,7 @@
 
 #include <headrace/bytes.h>
 #include "device/device.h"
+#include "device/fake/fake_countdown.h"
 #include "device/host_memory.h"
 
 namespace headrace::fake {
@@ -28,8 +29,8 @@ class FakeDevice : public Device {
   ~FakeDevice() override;
 
   // The nth read (allocation) from now on fails, once; 0 is the next. Negative: none.
-  void fail_read(int64_t nth) { read_to_fail_ = nth; }
-  void fail_allocation(int64_t nth) { allocation_to_fail_ = nth; }
+  void fail_read(int64_t nth) { read_to_fail_.arm(nth); }
+  void fail_allocation(int64_t nth) { allocation_to_fail_.arm(nth); }
   void advance(int64_t ns) { clock_ns_ += ns; }
   void set_memory_limit(Bytes limit) { limit_ = limit.count; }
   void reset_peak() { peak_ = used().count; }
@@ -53,7 +54,7 @@ class FakeDevice : public Device {
   HostMemory memory_;
   std::atomic<int64_t> limit_, peak_ = 0;
   mutable std::atomic<int64_t> clock_ns_ = 0;
-  std::atomic<int64_t> read_to_fail_ = -1, allocation_to_fail_ = -1;
+  Countdown read_to_fail_, allocation_to_fail_;
   std::atomic<int64_t> reads_ = 0, bytes_read_ = 0, readers_ = 0;
 };
 
