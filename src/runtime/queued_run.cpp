@@ -190,9 +190,12 @@ Status QueuedRun::note_work(const QueuedWork& work, CapturedRun& captured) {
 Status QueuedRun::capture(const QueuedWork& work, CapturedRun& captured) {
   captured.graph.reset();
   captured.copies.clear();
-  HR_TRY(queue_->begin_capture());
-  const Status noted = note_work(work, captured);
+  // On our own queue: the default stream cannot be captured. The graph can be launched on any.
+  WorkQueue* const target = std::exchange(queue_, own_.get());
+  Status noted = queue_->begin_capture();
+  if (noted.ok()) noted = note_work(work, captured);
   auto graph = queue_->end_capture();
+  queue_ = target;
   HR_TRY(noted);
   if (!graph.ok()) return graph.status();
   captured.graph = *std::move(graph);
