@@ -10,10 +10,10 @@ mkdir -p build/logs
 
 quietly() { "$@" >build/logs/gpu-pack.log 2>&1 || { tail -n 40 build/logs/gpu-pack.log >&2; exit 1; }; }
 
-# nanobind is Python and C++ sources alone, so any interpreter can take that of .venv.
+# nanobind and cuDNN's C++ headers are sources alone, so any interpreter can take those of .venv.
 PYTHONPATH=$(echo "$root"/.venv/lib/python3*/site-packages)
 export PYTHONPATH
-quietly cmake --preset gpu -DPython_EXECUTABLE="$python"
+quietly cmake --preset gpu -DPython_EXECUTABLE="$python" -Dcudnn_frontend_INCLUDE_DIR="$PYTHONPATH/include"
 quietly cmake --build "$build" -j "$(nproc)"
 unset PYTHONPATH
 
