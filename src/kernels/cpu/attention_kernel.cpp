@@ -9,8 +9,9 @@
 #include "kernels/cpu/attention_form.h"
 #include "kernels/cpu/attention_tiles.h"
 #include "kernels/cpu/staging.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
 #include "kernels/cpu/tile_functions.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

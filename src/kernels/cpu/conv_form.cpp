@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "kernels/cpu/packing.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

@@ -2,7 +2,8 @@
 #include "kernels/cpu/conv_form.h"
 #include "kernels/cpu/conv_primitive.h"
 #include "kernels/cpu/packing_desc.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

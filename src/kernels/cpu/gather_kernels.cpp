@@ -3,7 +3,8 @@
 
 #include "kernels/cpu/copy_loops.h"
 #include "kernels/cpu/index_kernels.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 namespace {

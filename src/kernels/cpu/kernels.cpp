@@ -2,7 +2,6 @@
 #include <array>
 
 #include "core/error.h"
-#include "engine/sizes.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/step_kernel.h"
@@ -19,25 +18,6 @@ const KernelRow* find_row(std::string_view name) {
     for (const KernelRow& row : table)
       if (row.name == name) return &row;
   return nullptr;
-}
-
-Result<StepTensor> evaluate_tensor(const Plan& plan, TensorIndex index, const DimBindings& dims) {
-  const PlanTensor& from = plan.tensors[static_cast<size_t>(index)];
-  StepTensor tensor;
-  tensor.dtype = from.dtype;
-  tensor.buffer = from.buffer;
-  HR_ASSIGN(tensor.shape, evaluate(from.shape, dims));
-  HR_ASSIGN(tensor.strides, evaluate(from.strides, dims));
-  HR_ASSIGN(tensor.offset, from.offset.evaluate(dims));
-  const Buffer& buffer = plan.buffers[static_cast<size_t>(from.buffer)];
-  HR_ASSIGN(const int64_t size, buffer.size.evaluate(dims));
-  const std::optional<int64_t> end = window_end(tensor.shape, tensor.strides, tensor.offset);
-  if (!end || *end > size / dtype_size(from.dtype))
-    return corrupt(
-        "a tensor of sizes {} and strides {} at {} leaves its buffer of {} bytes; the engine file is damaged",
-        to_text(tensor.shape), to_text(tensor.strides), tensor.offset, size);
-  if (buffer.kind == BufferKind::kWeight) tensor.weight = buffer.index;
-  return tensor;
 }
 
 class CpuPrepared : public Prepared {
@@ -84,21 +64,8 @@ class CpuExecutable : public Executable {
 
  private:
   Result<std::unique_ptr<StepKernel>> make(const Step& step, StepShapes& shapes) const {
-    shapes.step = &step;
-    shapes.inputs.clear();
-    shapes.outputs.clear();
-    for (const TensorIndex input : step.inputs) {
-      std::optional<StepTensor>& tensor = shapes.inputs.emplace_back();
-      if (input == kNone) continue;
-      HR_ASSIGN(tensor, evaluate_tensor(*plan_, input, shapes.dims));
-    }
-    bool empty = true;
-    for (const TensorIndex output : step.outputs) {
-      HR_ASSIGN(StepTensor tensor, evaluate_tensor(*plan_, output, shapes.dims));
-      empty = empty && tensor.elements() == 0;
-      shapes.outputs.push_back(std::move(tensor));
-    }
-    if (empty) return std::unique_ptr<StepKernel>();
+    HR_TRY(evaluate_tensors(step, shapes));
+    if (shapes.empty()) return std::unique_ptr<StepKernel>();
     return find_row(step.kernel)->make(shapes);
   }
 

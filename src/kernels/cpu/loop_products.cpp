@@ -4,7 +4,8 @@
 #include "kernels/cpu/conv_form.h"
 #include "kernels/cpu/lane_io.h"
 #include "kernels/cpu/matmul_form.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

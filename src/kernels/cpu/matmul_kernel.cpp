@@ -1,7 +1,8 @@
 // Matrix products by oneDNN.
 #include "kernels/cpu/matmul_form.h"
 #include "kernels/cpu/packing_desc.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

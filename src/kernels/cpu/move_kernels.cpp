@@ -2,8 +2,9 @@
 #include <cstring>
 
 #include "kernels/cpu/copy_loops.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
 #include "kernels/cpu/tile_functions.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 namespace {

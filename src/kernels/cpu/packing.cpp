@@ -10,7 +10,8 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/packing_desc.h"
 #include "kernels/cpu/staging.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

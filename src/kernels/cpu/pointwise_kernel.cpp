@@ -5,7 +5,8 @@
 
 #include "kernels/cpu/loop_nest.h"
 #include "kernels/cpu/pointwise_code.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 namespace {

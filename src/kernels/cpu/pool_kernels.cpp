@@ -3,8 +3,9 @@
 #include <limits>
 
 #include "kernels/cpu/loop_nest.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
 #include "kernels/cpu/tile_functions.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

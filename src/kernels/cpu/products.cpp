@@ -1,6 +1,7 @@
 #include "kernels/cpu/products.h"
 
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 

@@ -8,7 +8,8 @@
 
 #include "kernels/cpu/lane_io.h"
 #include "kernels/cpu/loop_nest.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 namespace {

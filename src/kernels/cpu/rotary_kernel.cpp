@@ -1,7 +1,8 @@
 // rotary: position embedding by rotation, row by row.
 #include "kernels/cpu/norm_kernels.h"
 #include "kernels/cpu/row_io.h"
-#include "kernels/cpu/step_checks.h"
+#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_checks.h"
 
 namespace headrace::cpu {
 namespace {

@@ -19,21 +19,9 @@
 #include "core/shape.h"
 #include "engine/plan.h"
 #include "kernels/kernels.h"
+#include "kernels/step_form.h"
 
 namespace headrace::cpu {
-
-// A plan tensor with its sizes known: a strided window of a buffer.
-struct StepTensor {
-  DType dtype = DType::kF32;
-  Sizes shape;
-  Sizes strides;       // in elements; 0 where broadcast
-  int64_t offset = 0;  // in elements
-  BufferIndex buffer = kNone;
-  int32_t weight = kNone;  // index into Plan::weights where the buffer is a weight
-  bool row_major() const;
-  int64_t elements() const;
-  std::byte* at(const Addresses& addresses) const;  // nullptr for kRows weights
-};
 
 // What the kernels of one plan share, by a key that says all of it: primitives that are compiled once.
 class SharedParts {
@@ -50,13 +38,8 @@ class SharedParts {
 };
 
 // All that a kernel is made from.
-struct StepShapes {
-  const Plan* plan = nullptr;  // outlives the kernel
-  const Step* step = nullptr;
-  std::vector<std::optional<StepTensor>> inputs;  // nullopt: absent
-  std::vector<StepTensor> outputs;
-  DimBindings dims;  // for attributes that are Dims
-  DimBindings opt;   // the profile's opt: what packed layouts were chosen for
+struct StepShapes : StepForm {
+  DimBindings opt;  // the profile's opt: what packed layouts were chosen for
   int threads = 1;
   SharedParts* shared = nullptr;  // nullptr: nothing is shared
 };

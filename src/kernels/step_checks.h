@@ -6,12 +6,12 @@
 #include <vector>
 
 #include "core/error.h"
-#include "kernels/cpu/step_kernel.h"
+#include "kernels/step_form.h"
 
-namespace headrace::cpu {
+namespace headrace {
 
 template <class... Args>
-Status malformed(const StepShapes& step, fmt::format_string<Args...> format, Args&&... args) {
+Status malformed(const StepForm& step, fmt::format_string<Args...> format, Args&&... args) {
   return corrupt("step '{}' ({}): {}; the engine file is damaged", step.step->label, step.step->kernel,
                  fmt::format(format, std::forward<Args>(args)...));
 }
@@ -21,10 +21,10 @@ inline std::string sizes_text(std::span<const int64_t> sizes) { return to_text(s
 // Whether there are min..max inputs, of which the first `min` are present, and just `outputs` outputs;
 // whether all sizes and strides are sane, and no two elements of an output share memory through a stride of
 // 0.
-Status check_form(const StepShapes& step, size_t min_inputs, size_t max_inputs, size_t outputs);
+Status check_form(const StepForm& step, size_t min_inputs, size_t max_inputs, size_t outputs);
 // Whether `axis` is an axis of `tensor`.
-Status check_axis(const StepShapes& step, const StepTensor& tensor, int64_t axis);
+Status check_axis(const StepForm& step, const StepTensor& tensor, int64_t axis);
 // Whether `from` broadcasts to `shape`; its strides for that, aligned right.
-Result<Sizes> broadcast_strides(const StepShapes& step, const StepTensor& from, const Sizes& shape);
+Result<Sizes> broadcast_strides(const StepForm& step, const StepTensor& from, const Sizes& shape);
 
-}  // namespace headrace::cpu
+}  // namespace headrace

@@ -1,14 +1,14 @@
-#include "kernels/cpu/step_checks.h"
+#include "kernels/step_checks.h"
 
 #include <algorithm>
 
-namespace headrace::cpu {
+namespace headrace {
 namespace {
 
 // Far above any machine's memory, and far below the overflow of a product with an element's size.
 constexpr int64_t kMaxElements = int64_t{1} << 56;
 
-Status check_tensor(const StepShapes& step, const StepTensor& tensor) {
+Status check_tensor(const StepForm& step, const StepTensor& tensor) {
   if (tensor.shape.size() != tensor.strides.size())
     return malformed(step, "a tensor of {} sizes has {} strides", tensor.shape.size(), tensor.strides.size());
   if (static_cast<int>(tensor.dtype) >= kDTypeCount) return malformed(step, "a tensor has an unknown dtype");
@@ -27,7 +27,7 @@ Status check_tensor(const StepShapes& step, const StepTensor& tensor) {
 
 }  // namespace
 
-Status check_form(const StepShapes& step, size_t min_inputs, size_t max_inputs, size_t outputs) {
+Status check_form(const StepForm& step, size_t min_inputs, size_t max_inputs, size_t outputs) {
   if (step.inputs.size() < min_inputs || step.inputs.size() > max_inputs)
     return malformed(step, "it has {} inputs; {} to {} are due", step.inputs.size(), min_inputs, max_inputs);
   if (step.outputs.size() != outputs)
@@ -56,12 +56,12 @@ Status check_form(const StepShapes& step, size_t min_inputs, size_t max_inputs, 
   return {};
 }
 
-Status check_axis(const StepShapes& step, const StepTensor& tensor, int64_t axis) {
+Status check_axis(const StepForm& step, const StepTensor& tensor, int64_t axis) {
   if (axis >= 0 && axis < static_cast<int64_t>(tensor.shape.size())) return {};
   return malformed(step, "axis {} is none of a tensor of sizes {}", axis, sizes_text(tensor.shape));
 }
 
-Result<Sizes> broadcast_strides(const StepShapes& step, const StepTensor& from, const Sizes& shape) {
+Result<Sizes> broadcast_strides(const StepForm& step, const StepTensor& from, const Sizes& shape) {
   Sizes strides(shape.size(), 0);
   const bool fits = from.shape.size() <= shape.size();
   const size_t lead = fits ? shape.size() - from.shape.size() : 0;
@@ -77,4 +77,4 @@ Result<Sizes> broadcast_strides(const StepShapes& step, const StepTensor& from, 
   return strides;
 }
 
-}  // namespace headrace::cpu
+}  // namespace headrace
