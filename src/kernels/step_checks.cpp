@@ -77,4 +77,13 @@ Result<Sizes> broadcast_strides(const StepForm& step, const StepTensor& from, co
   return strides;
 }
 
+Result<std::optional<Pointwise>> unary_epilogue(const StepForm& step) {
+  const std::string name = step.step->attributes.text("epilogue");
+  if (name.empty()) return std::optional<Pointwise>();
+  const PointwiseInfo* found = find_pointwise(name);
+  if (!found || found->operands != 1 || found->to_bool || found->function == Pointwise::kCast)
+    return malformed(step, "'{}' is no function of one number", name);
+  return std::optional<Pointwise>(found->function);
+}
+
 }  // namespace headrace

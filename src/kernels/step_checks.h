@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/pointwise.h"
 #include "kernels/step_form.h"
 
 namespace headrace {
@@ -26,5 +27,7 @@ Status check_form(const StepForm& step, size_t min_inputs, size_t max_inputs, si
 Status check_axis(const StepForm& step, const StepTensor& tensor, int64_t axis);
 // Whether `from` broadcasts to `shape`; its strides for that, aligned right.
 Result<Sizes> broadcast_strides(const StepForm& step, const StepTensor& from, const Sizes& shape);
+// The function of the step's `epilogue` attribute, of one number to one; nullopt where there is none.
+Result<std::optional<Pointwise>> unary_epilogue(const StepForm& step);
 
 }  // namespace headrace

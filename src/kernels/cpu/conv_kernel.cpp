@@ -1,7 +1,8 @@
 // Convolutions by oneDNN.
-#include "kernels/cpu/conv_form.h"
+#include "kernels/conv_form.h"
 #include "kernels/cpu/conv_primitive.h"
 #include "kernels/cpu/packing_desc.h"
+#include "kernels/cpu/products.h"
 #include "kernels/cpu/step_kernel.h"
 #include "kernels/step_checks.h"
 
@@ -210,7 +211,7 @@ Status ConvKernel::run(const Addresses& at) const {
 }  // namespace
 
 Result<std::unique_ptr<StepKernel>> make_conv_kernel(const StepShapes& step) {
-  HR_ASSIGN(const ConvForm form, ConvForm::make(step));
+  HR_ASSIGN(const ConvForm form, conv_form(step));
   // oneDNN has no f64, and reads nothing of an empty input: a transpose of it is still bias and residual.
   if (form.dtype == DType::kF64 || form.x.elements() == 0) return make_loop_conv(step);
   return ConvKernel::make(step, form);

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "kernels/cpu/conv_shape.h"
+#include "kernels/conv_shape.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/packing.h"
 #include "kernels/cpu/test_step.h"

@@ -1,7 +1,7 @@
 // ConvPrimitive: oneDNN's convolution, or transpose of one, for a ConvShape.
 #pragma once
 
-#include "kernels/cpu/conv_shape.h"
+#include "kernels/conv_shape.h"
 #include "kernels/cpu/onednn.h"
 
 namespace headrace::cpu {

@@ -1,10 +1,11 @@
 // Matrix products and convolutions by plain loops, for what oneDNN lacks: f64, integers, nothing to sum over.
 #include <algorithm>
 
-#include "kernels/cpu/conv_form.h"
+#include "kernels/conv_form.h"
 #include "kernels/cpu/lane_io.h"
-#include "kernels/cpu/matmul_form.h"
+#include "kernels/cpu/products.h"
 #include "kernels/cpu/step_kernel.h"
+#include "kernels/matmul_form.h"
 #include "kernels/step_checks.h"
 
 namespace headrace::cpu {
@@ -180,7 +181,7 @@ class LoopConv : public StepKernel {
 }  // namespace
 
 Result<std::unique_ptr<StepKernel>> make_loop_matmul(const StepShapes& step) {
-  HR_ASSIGN(MatmulForm form, MatmulForm::make(step));
+  HR_ASSIGN(MatmulForm form, matmul_form(step));
   if (form.packed) return malformed(step, "its packed weight is of no dtype or size that is packed");
   switch (lane_of(form.dtype)) {
     case Lane::kFloat:
@@ -195,7 +196,7 @@ Result<std::unique_ptr<StepKernel>> make_loop_matmul(const StepShapes& step) {
 }
 
 Result<std::unique_ptr<StepKernel>> make_loop_conv(const StepShapes& step) {
-  HR_ASSIGN(ConvForm form, ConvForm::make(step));
+  HR_ASSIGN(ConvForm form, conv_form(step));
   if (form.packed) return malformed(step, "its weight is packed, and is of no dtype that is");
   return std::unique_ptr<StepKernel>(std::make_unique<LoopConv>(std::move(form), step.threads));
 }

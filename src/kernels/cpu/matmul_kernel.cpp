@@ -1,7 +1,8 @@
 // Matrix products by oneDNN.
-#include "kernels/cpu/matmul_form.h"
 #include "kernels/cpu/packing_desc.h"
+#include "kernels/cpu/products.h"
 #include "kernels/cpu/step_kernel.h"
+#include "kernels/matmul_form.h"
 #include "kernels/step_checks.h"
 
 namespace headrace::cpu {
@@ -300,7 +301,7 @@ Status MatmulKernel::run(const Addresses& at) const {
 }  // namespace
 
 Result<std::unique_ptr<StepKernel>> make_matmul(const StepShapes& step) {
-  HR_ASSIGN(const MatmulForm form, MatmulForm::make(step));
+  HR_ASSIGN(const MatmulForm form, matmul_form(step));
   const bool floats = form.dtype == DType::kF32 || form.dtype == DType::kBF16 || form.dtype == DType::kF16;
   if (!floats || form.k == 0) return make_loop_matmul(step);
   HR_ASSIGN(std::unique_ptr<MatmulKernel> kernel, MatmulKernel::make(step, form, false));

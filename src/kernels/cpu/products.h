@@ -1,9 +1,11 @@
 // Matrix products and convolutions: makers of the steps' kernels, and what they share.
 #pragma once
 
+#include "kernels/conv_form.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/staging.h"
 #include "kernels/cpu/step_kernel.h"
+#include "kernels/matmul_form.h"
 
 namespace headrace::cpu {
 
@@ -13,8 +15,9 @@ Result<std::unique_ptr<StepKernel>> make_conv_kernel(const StepShapes& step);
 Result<std::unique_ptr<StepKernel>> make_loop_matmul(const StepShapes& step);
 Result<std::unique_ptr<StepKernel>> make_loop_conv(const StepShapes& step);
 
-// The function of the step's `epilogue` attribute; nullopt where there is none. Errors: kCorrupt.
-Result<std::optional<Pointwise>> step_epilogue(const StepShapes& step);
+// The steps, checked; weights may be packed. Errors: kCorrupt.
+Result<MatmulForm> matmul_form(const StepShapes& step);
+Result<ConvForm> conv_form(const StepShapes& step);
 
 // A tensor as a product sees it: where it lies in its buffer, or a block of the workspace that it passes
 // through.

@@ -1,9 +1,10 @@
 // MatmulForm: a matmul step, checked, with every operand broadcast.
 #pragma once
 
-#include "kernels/cpu/products.h"
+#include "core/pointwise.h"
+#include "kernels/step_form.h"
 
-namespace headrace::cpu {
+namespace headrace {
 
 struct MatmulForm {
   DType dtype = DType::kF32;
@@ -16,8 +17,8 @@ struct MatmulForm {
   std::optional<StepTensor> residual;  // as out
   std::optional<Pointwise> epilogue;
 
-  // Errors: kCorrupt.
-  static Result<MatmulForm> make(const StepShapes& step);
+  // `packed`: of b, nullptr where it is plain. Errors: kCorrupt.
+  static Result<MatmulForm> make(const StepForm& step, const RecipeStep* packed = nullptr);
 };
 
-}  // namespace headrace::cpu
+}  // namespace headrace

@@ -1,8 +1,8 @@
-#include "kernels/cpu/conv_shape.h"
+#include "kernels/conv_shape.h"
 
 #include <algorithm>
 
-namespace headrace::cpu {
+namespace headrace {
 
 namespace {
 
@@ -88,4 +88,4 @@ Sizes conv_strides(const Sizes& sizes, bool channels_last) {
   return strides;
 }
 
-}  // namespace headrace::cpu
+}  // namespace headrace

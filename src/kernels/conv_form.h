@@ -1,10 +1,11 @@
 // ConvForm: a conv step, checked, with its tensors' dims as [N, C, spatial..].
 #pragma once
 
-#include "kernels/cpu/conv_shape.h"
-#include "kernels/cpu/products.h"
+#include "core/pointwise.h"
+#include "kernels/conv_shape.h"
+#include "kernels/step_form.h"
 
-namespace headrace::cpu {
+namespace headrace {
 
 struct ConvForm {
   DType dtype = DType::kF32;
@@ -15,8 +16,8 @@ struct ConvForm {
   std::optional<StepTensor> bias, residual;
   std::optional<Pointwise> epilogue;
 
-  // Errors: kCorrupt.
-  static Result<ConvForm> make(const StepShapes& step);
+  // `packed`: of the weight, nullptr where it is plain. Errors: kCorrupt.
+  static Result<ConvForm> make(const StepForm& step, const RecipeStep* packed = nullptr);
 };
 
-}  // namespace headrace::cpu
+}  // namespace headrace

@@ -1,15 +1,13 @@
-#include "kernels/cpu/matmul_form.h"
+#include "kernels/matmul_form.h"
 
-#include "kernels/cpu/packing.h"
-#include "kernels/cpu/step_kernel.h"
 #include "kernels/step_checks.h"
 
-namespace headrace::cpu {
+namespace headrace {
 
 namespace {
 
 // The operand with its leading dims broadcast to `batch`.
-Result<StepTensor> broadcast_batch(const StepShapes& step, StepTensor tensor, const Sizes& batch) {
+Result<StepTensor> broadcast_batch(const StepForm& step, StepTensor tensor, const Sizes& batch) {
   Sizes shape = batch;
   shape.insert(shape.end(), tensor.shape.end() - 2, tensor.shape.end());
   HR_ASSIGN(tensor.strides, broadcast_strides(step, tensor, shape));
@@ -17,17 +15,10 @@ Result<StepTensor> broadcast_batch(const StepShapes& step, StepTensor tensor, co
   return tensor;
 }
 
-bool is_packed(const StepShapes& step, const StepTensor& b) {
-  if (b.weight < 0 || b.dtype != DType::kU8 || b.shape.size() != 1) return false;
-  const Recipe& recipe = step.plan->weights[static_cast<size_t>(b.weight)].recipe;
-  return !recipe.empty() && recipe.back().op == RecipeOp::kPack;
-}
-
 // Sets k, n and b. `b_at` is the step's second input.
-Status read_b(const StepShapes& step, const StepTensor& b_at, MatmulForm& form) {
+Status read_b(const StepForm& step, const StepTensor& b_at, MatmulForm& form) {
   form.b = b_at;
-  if (is_packed(step, b_at)) {
-    HR_ASSIGN(form.packed, packed_weight(step, b_at, "matmul"));
+  if (form.packed) {
     const Sizes& shape = form.packed->shape;
     if (shape.size() != 2 || form.packed->dtype != form.dtype)
       return malformed(step, "its weight is {} of sizes {}", dtype_name(form.packed->dtype), to_text(shape));
@@ -52,9 +43,10 @@ Status read_b(const StepShapes& step, const StepTensor& b_at, MatmulForm& form) 
 
 }  // namespace
 
-Result<MatmulForm> MatmulForm::make(const StepShapes& step) {
+Result<MatmulForm> MatmulForm::make(const StepForm& step, const RecipeStep* packed) {
   HR_TRY(check_form(step, 2, 4, 1));
   MatmulForm form;
+  form.packed = packed;
   form.out = step.outputs[0];
   form.dtype = form.out.dtype;
   const StepTensor& a = *step.inputs[0];
@@ -81,8 +73,8 @@ Result<MatmulForm> MatmulForm::make(const StepShapes& step) {
     HR_ASSIGN(form.residual->strides, broadcast_strides(step, *form.residual, form.out.shape));
     form.residual->shape = form.out.shape;
   }
-  HR_ASSIGN(form.epilogue, step_epilogue(step));
+  HR_ASSIGN(form.epilogue, unary_epilogue(step));
   return form;
 }
 
-}  // namespace headrace::cpu
+}  // namespace headrace

@@ -1,12 +1,10 @@
-#include "kernels/cpu/conv_form.h"
+#include "kernels/conv_form.h"
 
 #include <algorithm>
 
-#include "kernels/cpu/packing.h"
-#include "kernels/cpu/step_kernel.h"
 #include "kernels/step_checks.h"
 
-namespace headrace::cpu {
+namespace headrace {
 
 namespace {
 
@@ -31,7 +29,7 @@ StepTensor weight_view(StepTensor tensor, const ConvShape& shape) {
   return tensor;
 }
 
-Status read_extras(const StepShapes& step, ConvForm& form) {
+Status read_extras(const StepForm& step, ConvForm& form) {
   if (step.inputs.size() > 2 && step.inputs[2]) {
     form.bias = step.inputs[2];
     if (form.bias->shape != Sizes{form.shape.y[1]} || form.bias->dtype != form.dtype)
@@ -46,13 +44,13 @@ Status read_extras(const StepShapes& step, ConvForm& form) {
     residual.shape = step.outputs[0].shape;
     form.residual = channels_first(std::move(residual), form.channels_last);
   }
-  HR_ASSIGN(form.epilogue, step_epilogue(step));
+  HR_ASSIGN(form.epilogue, unary_epilogue(step));
   return {};
 }
 
 }  // namespace
 
-Result<ConvForm> ConvForm::make(const StepShapes& step) {
+Result<ConvForm> ConvForm::make(const StepForm& step, const RecipeStep* packed) {
   HR_TRY(check_form(step, 2, 4, 1));
   ConvForm form;
   const AttributeMap& attributes = step.step->attributes;
@@ -60,13 +58,13 @@ Result<ConvForm> ConvForm::make(const StepShapes& step) {
   form.channels_last = attributes.flag("channels_last");
   form.x = channels_first(*step.inputs[0], form.channels_last);
   form.y = channels_first(step.outputs[0], form.channels_last);
-  form.weight = *step.inputs[1];
+  form.weight = channels_first(*step.inputs[1], attributes.flag("weight_channels_last"));
   Sizes weight_sizes = form.weight.shape;
   DType weight_dtype = form.weight.dtype;
-  if (form.weight.weight >= 0 && weight_dtype == DType::kU8 && weight_sizes.size() == 1) {
-    HR_ASSIGN(form.packed, packed_weight(step, form.weight, "conv"));
-    weight_sizes = form.packed->shape;
-    weight_dtype = form.packed->dtype;
+  form.packed = packed;
+  if (packed) {
+    weight_sizes = packed->shape;
+    weight_dtype = packed->dtype;
   }
   const std::optional<ConvShape> shape = ConvShape::make(attributes, form.x.shape, weight_sizes);
   if (!shape || shape->y != form.y.shape || form.x.dtype != form.dtype || weight_dtype != form.dtype ||
@@ -80,4 +78,4 @@ Result<ConvForm> ConvForm::make(const StepShapes& step) {
   return form;
 }
 
-}  // namespace headrace::cpu
+}  // namespace headrace
