@@ -1,0 +1,209 @@
+#include "kernels/cuda/lt_matmul.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "engine/sizes.h"
+
+namespace headrace::cuda {
+namespace {
+
+constexpr int kTimedCandidates = 8;
+
+cudaDataType_t data_type(DType dtype) {
+  return dtype == DType::kF16 ? CUDA_R_16F : dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F;
+}
+
+Result<cublasLtEpilogue_t> epilogue_of(const MatmulProblem& problem) {
+  if (!problem.epilogue) return problem.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  switch (*problem.epilogue) {
+    case Pointwise::kRelu: return problem.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+    case Pointwise::kGeluTanh: return problem.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    default: return unsupported("cuBLASLt has no epilogue '{}'", info(*problem.epilogue).name);
+  }
+}
+
+template <class T>
+Status set(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+  return check_blas(cublasLtMatmulDescSetAttribute(desc, attribute, &value, sizeof(value)),
+                    "describe a product");
+}
+template <class T>
+Status set(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute, const T& value) {
+  return check_blas(cublasLtMatrixLayoutSetAttribute(layout, attribute, &value, sizeof(value)),
+                    "describe a matrix");
+}
+template <class T>
+Status set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,
+           const T& value) {
+  return check_blas(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)),
+                    "prefer algorithms");
+}
+
+// Eight numbers, and the workspace, in hexadecimal.
+std::string choice_text(const cublasLtMatmulAlgo_t& algo) {
+  std::string text;
+  for (const uint64_t word : algo.data) text += fmt::format("{}{:x}", text.empty() ? "" : " ", word);
+  return text;
+}
+std::optional<cublasLtMatmulAlgo_t> parse_choice(std::string_view text) {
+  cublasLtMatmulAlgo_t algo = {};
+  for (uint64_t& word : algo.data) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), word, 16);
+    if (error != std::errc()) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(end - text.data()));
+    if (text.starts_with(' ')) text.remove_prefix(1);
+  }
+  return text.empty() ? std::optional(algo) : std::nullopt;
+}
+
+}  // namespace
+
+Status LtMatmul::make_layouts() {
+  for (size_t i = 0; i < kLtOperands; ++i) {
+    const LtMatrix& matrix = problem_.matrices[i];
+    cublasLtMatrixLayout_t layout = nullptr;
+    HR_TRY(check_blas(
+        cublasLtMatrixLayoutCreate(&layout, data_type(problem_.dtype), static_cast<uint64_t>(matrix.rows),
+                                   static_cast<uint64_t>(matrix.columns), matrix.ld),
+        "describe a matrix"));
+    layouts_[i].reset(layout);
+    if (problem_.batch == 1) continue;
+    HR_TRY(set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(problem_.batch)));
+    HR_TRY(set(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, matrix.batch_stride));
+  }
+  return {};
+}
+
+Result<BlasLtOwner<cublasLtMatmulDesc_t>> LtMatmul::make_desc(const std::byte* bias) const {
+  const auto compute = problem_.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  cublasLtMatmulDesc_t made = nullptr;
+  HR_TRY(check_blas(cublasLtMatmulDescCreate(&made, compute, CUDA_R_32F), "describe a product"));
+  BlasLtOwner<cublasLtMatmulDesc_t> desc(made);
+  const auto operation = [&](LtOperand operand) -> int32_t {
+    return problem_.matrices[operand].transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  };
+  HR_TRY(set(made, CUBLASLT_MATMUL_DESC_TRANSA, operation(kFirst)));
+  HR_TRY(set(made, CUBLASLT_MATMUL_DESC_TRANSB, operation(kSecond)));
+  HR_ASSIGN(const cublasLtEpilogue_t epilogue, epilogue_of(problem_));
+  HR_TRY(set(made, CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<uint32_t>(epilogue)));
+  if (bias) HR_TRY(set(made, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(bias)));
+  return desc;
+}
+
+Result<std::vector<LtMatmul::Algorithm>> LtMatmul::candidates(const LtAlignment& alignment, int count,
+                                                              Bytes most) const {
+  cublasLtMatmulPreference_t made = nullptr;
+  HR_TRY(check_blas(cublasLtMatmulPreferenceCreate(&made), "prefer algorithms"));
+  const BlasLtOwner<cublasLtMatmulPreference_t> preference(made);
+  HR_TRY(set(made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(most.count)));
+  // Sums of parts are added in f32: neither in the result's own dtype nor in the result's place.
+  HR_TRY(set(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+             static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)));
+  constexpr std::array kAlignments = {
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+      CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+  for (size_t i = 0; i < kLtOperands; ++i) HR_TRY(set(made, kAlignments[i], alignment[i]));
+
+  HR_ASSIGN(const auto desc, make_desc(nullptr));
+  std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(count));
+  int found = 0;
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+      handle_, desc.get(), layouts_[kFirst].get(), layouts_[kSecond].get(), layouts_[kAddend].get(),
+      layouts_[kResult].get(), made, count, results.data(), &found);
+  if (status != CUBLAS_STATUS_NOT_SUPPORTED) HR_TRY(check_blas(status, "ask for algorithms"));
+  std::vector<Algorithm> algorithms;
+  for (int i = 0; i < found; ++i) {
+    const cublasLtMatmulHeuristicResult_t& result = results[static_cast<size_t>(i)];
+    if (result.state == CUBLAS_STATUS_SUCCESS) algorithms.push_back({result.algo, result.workspaceSize});
+  }
+  if (algorithms.empty())
+    return unsupported("cuBLASLt has no algorithm for {} with {} of scratch", problem_.key(), most.count);
+  return algorithms;
+}
+
+std::optional<LtMatmul::Algorithm> LtMatmul::recall(const std::string& choice, Bytes most) const {
+  const std::optional<cublasLtMatmulAlgo_t> algo = parse_choice(choice);
+  const auto desc = make_desc(nullptr);
+  if (!algo || !desc.ok()) return std::nullopt;
+  cublasLtMatmulHeuristicResult_t result = {};
+  const cublasStatus_t status =
+      cublasLtMatmulAlgoCheck(handle_, desc->get(), layouts_[kFirst].get(), layouts_[kSecond].get(),
+                              layouts_[kAddend].get(), layouts_[kResult].get(), &*algo, &result);
+  if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > static_cast<size_t>(most.count))
+    return std::nullopt;
+  return Algorithm{*algo, result.workspaceSize};
+}
+
+std::array<Bytes, kLtOperands> LtMatmul::extents() const {
+  std::array<Bytes, kLtOperands> sizes;
+  for (size_t i = 0; i < kLtOperands; ++i) {
+    const LtMatrix& matrix = problem_.matrices[i];
+    const int64_t elements =
+        (problem_.batch - 1) * matrix.batch_stride + (matrix.columns - 1) * matrix.ld + matrix.rows;
+    sizes[i] = align_up({elements * dtype_size(problem_.dtype)}, {kWorkspaceAlignment});
+  }
+  return sizes;
+}
+
+size_t LtMatmul::fastest(const std::vector<Algorithm>& found, Tuner& tuner) const {
+  const std::array<Bytes, kLtOperands> sizes = extents();
+  const Bytes bias = align_up({problem_.m * dtype_size(problem_.dtype)}, {kWorkspaceAlignment});
+  Bytes total = bias;
+  for (const Bytes size : sizes) total = total + size;
+  size_t scratch = 0;
+  for (const Algorithm& algorithm : found) scratch = std::max(scratch, algorithm.workspace);
+  return tuner.fastest(found.size(), total + Bytes{static_cast<int64_t>(scratch)},
+                       [&](size_t candidate, std::byte* memory, CUstream stream) {
+                         LtPointers at;
+                         std::byte* next = memory;
+                         for (size_t i = 0; i < kLtOperands; next += sizes[i++].count) at.operands[i] = next;
+                         if (problem_.bias) at.bias = next;
+                         return run(found[candidate], at, next + bias.count, stream);
+                       });
+}
+
+Result<std::shared_ptr<const LtMatmul>> LtMatmul::make(const MatmulProblem& problem,
+                                                       const LtAlignment& alignment, bool tune,
+                                                       Libraries& libraries) {
+  auto made = std::make_shared<LtMatmul>();
+  made->problem_ = problem;
+  HR_ASSIGN(made->handle_, libraries.blas_lt());
+  HR_TRY(made->make_layouts());
+  const Bytes most = library_workspace(libraries.device().sm());
+  const std::string key = fmt::format("{} cublasLt {} {} align {} {} {} {} scratch {}",
+                                      libraries.device_key(), cublasLtGetVersion(), problem.key(),
+                                      alignment[0], alignment[1], alignment[2], alignment[3], most.count);
+  if (const std::optional<std::string> choice = libraries.choices().find(key))
+    if (const std::optional<Algorithm> algorithm = made->recall(*choice, most)) {
+      made->algorithm_ = *algorithm;
+      return std::shared_ptr<const LtMatmul>(std::move(made));
+    }
+  HR_ASSIGN(const std::vector<Algorithm> found,
+            made->candidates(alignment, tune ? kTimedCandidates : 1, most));
+  made->algorithm_ = found[0];
+  if (tune) {
+    made->algorithm_ = found[made->fastest(found, libraries.tuner())];
+    libraries.choices().keep(key, choice_text(made->algorithm_.algo));
+  }
+  return std::shared_ptr<const LtMatmul>(std::move(made));
+}
+
+Status LtMatmul::run(const Algorithm& algorithm, const LtPointers& at, std::byte* workspace,
+                     CUstream stream) const {
+  HR_ASSIGN(const auto desc, make_desc(at.bias));
+  const float alpha = 1, beta = problem_.residual ? 1 : 0;
+  const std::byte* addend = problem_.residual ? at.operands[kAddend] : at.operands[kResult];
+  return check_blas(cublasLtMatmul(handle_, desc.get(), &alpha, at.operands[kFirst], layouts_[kFirst].get(),
+                                   at.operands[kSecond], layouts_[kSecond].get(), &beta, addend,
+                                   layouts_[kAddend].get(), at.operands[kResult], layouts_[kResult].get(),
+                                   &algorithm.algo, workspace, algorithm.workspace, stream),
+                    "run a product");
+}
+
+Status LtMatmul::enqueue(const LtPointers& at, std::byte* workspace, CUstream stream) const {
+  return run(algorithm_, at, workspace, stream);
+}
+
+}  // namespace headrace::cuda

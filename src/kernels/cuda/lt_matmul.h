@@ -1,0 +1,56 @@
+// LtMatmul: a MatmulProblem made ready for cuBLASLt: layouts, and an algorithm chosen.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "kernels/cuda/libraries.h"
+#include "kernels/cuda/matmul_problem.h"
+
+namespace headrace::cuda {
+
+// Where the operands of one call lie. The bias is nullptr where there is none.
+struct LtPointers {
+  std::byte* operands[kLtOperands] = {};
+  std::byte* bias = nullptr;
+};
+
+// Powers of two that addresses are multiples of, in bytes; the bias counts with the result.
+using LtAlignment = std::array<uint32_t, kLtOperands>;
+inline constexpr uint32_t kFullAlignment = 16;  // what the fastest kernels' loads need
+
+// Threads: const after make.
+class LtMatmul {
+ public:
+  // `tune`: time the best few. Errors: kUnsupported where cuBLASLt has no algorithm.
+  static Result<std::shared_ptr<const LtMatmul>> make(const MatmulProblem& problem,
+                                                      const LtAlignment& alignment, bool tune,
+                                                      Libraries& libraries);
+
+  Bytes workspace() const { return {static_cast<int64_t>(algorithm_.workspace)}; }
+  // `workspace`: on kWorkspaceAlignment.
+  Status enqueue(const LtPointers& at, std::byte* workspace, CUstream stream) const;
+
+ private:
+  struct Algorithm {
+    cublasLtMatmulAlgo_t algo = {};
+    size_t workspace = 0;
+  };
+
+  Status make_layouts();
+  Result<BlasLtOwner<cublasLtMatmulDesc_t>> make_desc(const std::byte* bias) const;
+  Result<std::vector<Algorithm>> candidates(const LtAlignment& alignment, int count, Bytes most) const;
+  // The kept choice, where this library still takes it.
+  std::optional<Algorithm> recall(const std::string& choice, Bytes most) const;
+  size_t fastest(const std::vector<Algorithm>& found, Tuner& tuner) const;
+  Status run(const Algorithm& algorithm, const LtPointers& at, std::byte* workspace, CUstream stream) const;
+  std::array<Bytes, kLtOperands> extents() const;
+
+  MatmulProblem problem_;
+  cublasLtHandle_t handle_ = nullptr;
+  std::array<BlasLtOwner<cublasLtMatrixLayout_t>, kLtOperands> layouts_;
+  Algorithm algorithm_;
+};
+
+}  // namespace headrace::cuda
