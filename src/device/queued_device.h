@@ -54,7 +54,8 @@ class WorkQueue : public Queue {
   virtual Status launch(WorkGraph& graph) = 0;
 };
 
-// An open file as the source of copies. Threads: one at a time. Destroyed when copies from it are over.
+// A range of an open file as the source of copies; offsets are from its begin. Threads: one at a time.
+// Destroyed when copies from it are over.
 class CopySource {
  public:
   virtual ~CopySource() = default;
@@ -62,7 +63,7 @@ class CopySource {
   virtual Status copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queue) = 0;
   // Whether copy() may be captured: it does nothing on the host.
   virtual bool capturable() const = 0;
-  // Where the device itself can read the file's byte at `offset`; nullptr where it cannot.
+  // Where the device itself can read the byte at `offset` and all after it; nullptr where it cannot.
   virtual const std::byte* visible(Bytes offset) const = 0;
   virtual Bytes host_bytes() const = 0;            // pinned for it
   virtual std::string_view mechanism() const = 0;  // "registered map"; "pinned ring of 64.0 MiB (why)"
@@ -76,8 +77,9 @@ class QueuedDevice : public Device {
   // A queue over a stream of the caller's; nullptr is the default stream. The stream outlives it.
   virtual Result<std::unique_ptr<WorkQueue>> borrow_queue(void* stream) = 0;
   virtual Result<std::unique_ptr<Event>> make_event() = 0;
-  // [begin, begin + size) of the file. `fd` is borrowed and must outlive the source. `host_limit`: the most
-  // bytes to pin; above it, and where the driver refuses to pin the file's pages, a ring of pinned memory.
+  // [begin, begin + size) of the file, from a multiple of kReadAlignment on. `fd` is borrowed and must
+  // outlive the source. `host_limit`: the most bytes to pin; above it, and where the driver refuses to pin
+  // the file's pages, a ring of pinned memory.
   virtual Result<std::unique_ptr<CopySource>> open_source(int fd, Bytes begin, Bytes size, Bytes host_limit,
                                                           std::string_view name) = 0;
   // Whether `data` is memory of this device (or memory that it reads in place).

@@ -18,24 +18,25 @@ constexpr Bytes kSmallestSlot = kib(64);
 
 class MapSource final : public CopySource {
  public:
-  explicit MapSource(std::unique_ptr<PinnedMap> map) : map_(std::move(map)) {}
+  MapSource(std::unique_ptr<PinnedMap> map, Bytes begin) : map_(std::move(map)), begin_(begin) {}
   Status copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queue) override {
-    return map_->copy(offset, size, to, queue);
+    return map_->copy(begin_ + offset, size, to, queue);
   }
   bool capturable() const override { return true; }
-  const std::byte* visible(Bytes offset) const override { return map_->visible(offset); }
+  const std::byte* visible(Bytes offset) const override { return map_->visible(begin_ + offset); }
   Bytes host_bytes() const override { return map_->size(); }
   std::string_view mechanism() const override { return "registered map"; }
 
  private:
-  std::unique_ptr<PinnedMap> map_;
+  const std::unique_ptr<PinnedMap> map_;
+  const Bytes begin_;
 };
 
 // Pinned memory of slots; each is read into by the host and then copied from, one after another.
 class RingSource final : public CopySource {
  public:
-  RingSource(CudaDevice& device, int fd, Bytes begin, Bytes end, std::string_view name)
-      : device_(device), fd_(fd), begin_(begin), end_(end), name_(name) {}
+  RingSource(CudaDevice& device, int fd, Bytes begin, Bytes size, std::string_view name)
+      : device_(device), fd_(fd), begin_(begin), size_(size), name_(name) {}
   ~RingSource() override {
     for (Slot& slot : slots_) {
       if (slot.used) (void)slot.copied->synchronize();
@@ -60,7 +61,7 @@ class RingSource final : public CopySource {
 
   CudaDevice& device_;
   const int fd_;
-  const Bytes begin_, end_;
+  const Bytes begin_, size_;
   const std::string name_;
   std::string mechanism_;
   void* memory_ = nullptr;
@@ -101,9 +102,9 @@ Status RingSource::read(Bytes offset, Bytes size, std::byte* out) const {
 }
 
 Status RingSource::copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queue) {
-  if (size.count < 0 || offset < begin_ || offset > end_ || size > end_ - offset) {
-    return internal_error("copy of [{}, {}) from a ring for [{}, {})", offset.count,
-                          offset.count + size.count, begin_.count, end_.count);
+  if (offset.count < 0 || size.count < 0 || offset > size_ || size > size_ - offset) {
+    return internal_error("copy of [{}, {}) from a source of {} bytes", offset.count,
+                          offset.count + size.count, size_.count);
   }
   {
     const CurrentContext current(device_);
@@ -119,7 +120,7 @@ Status RingSource::copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queu
     next_ = (next_ + 1) % slots_.size();
     if (std::exchange(slot.used, false)) HR_TRY(slot.copied->synchronize());
     const Bytes count = std::min(slot_size_, size - at);
-    HR_TRY(read(offset + at, count, slot.data));
+    HR_TRY(read(begin_ + offset + at, count, slot.data));
     HR_TRY(queue.copy(to + at.count, slot.data, count));
     HR_TRY(queue.record(*slot.copied));
     slot.used = true;
@@ -140,8 +141,8 @@ Result<std::unique_ptr<CopySource>> open_ring_source(CudaDevice& device, int fd,
   }
   const Bytes needed = {std::max(kSmallestSlot.count, (size.count / kSlots / kPage + 1) * kPage)};
   const Bytes allowed = {host_limit.count / kSlots / kPage * kPage};
-  const Bytes end = {(begin.count + size.count + kPage - 1) / kPage * kPage};
-  auto source = std::make_unique<RingSource>(device, fd, begin, end, name);
+  const Bytes whole = {(size.count + kPage - 1) / kPage * kPage};  // the last copy may pass the end
+  auto source = std::make_unique<RingSource>(device, fd, begin, whole, name);
   HR_TRY(source->open(std::min({kLargestSlot, needed, allowed}), why));
   return std::unique_ptr<CopySource>(std::move(source));
 }
@@ -155,7 +156,7 @@ Result<std::unique_ptr<CopySource>> open_file_source(CudaDevice& device, int fd,
   }
   auto map = PinnedMap::open(device, fd, begin, size, name);
   if (!map.ok()) return open_ring_source(device, fd, begin, size, host_limit, name, map.status().message());
-  return std::unique_ptr<CopySource>(std::make_unique<MapSource>(*std::move(map)));
+  return std::unique_ptr<CopySource>(std::make_unique<MapSource>(*std::move(map), begin));
 }
 
 }  // namespace headrace::cuda

@@ -16,21 +16,21 @@ constexpr size_t kSlots = 2;
 // Of a copy of the file's bytes that stands for pinned pages, or of a ring that copy() reads into.
 class FakeSource final : public CopySource {
  public:
-  FakeSource(FakeQueuedDevice& device, int fd, Bytes begin, Bytes end, std::string_view name)
-      : device_(device), fd_(fd), begin_(begin), end_(end), name_(name) {}
+  FakeSource(FakeQueuedDevice& device, int fd, Bytes begin, Bytes size, std::string_view name)
+      : device_(device), fd_(fd), begin_(begin), size_(size), name_(name) {}
   ~FakeSource() override { *open_ = false; }
   Status pin() {
-    pages_ = std::make_shared<std::vector<Page>>(static_cast<size_t>((end_ - begin_).count / sizeof(Page)));
-    return device_.read(fd_, begin_, end_ - begin_, data(), name_);
+    pages_ = std::make_shared<std::vector<Page>>(static_cast<size_t>(size_.count / sizeof(Page)));
+    return device_.read(fd_, begin_, size_, data(), name_);
   }
   void make_ring(Bytes size) { slot_ = {size.count / static_cast<int64_t>(kSlots)}; }
 
   Status copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queue) override;
   bool capturable() const override { return pages_ != nullptr; }
   const std::byte* visible(Bytes offset) const override {
-    return pages_ && offset >= begin_ && offset < end_ ? data() + (offset - begin_).count : nullptr;
+    return pages_ && offset.count >= 0 && offset < size_ ? data() + offset.count : nullptr;
   }
-  Bytes host_bytes() const override { return pages_ ? end_ - begin_ : slot_ * static_cast<int64_t>(kSlots); }
+  Bytes host_bytes() const override { return pages_ ? size_ : slot_ * static_cast<int64_t>(kSlots); }
   std::string_view mechanism() const override { return pages_ ? "registered map" : "pinned ring"; }
 
  private:
@@ -51,7 +51,7 @@ class FakeSource final : public CopySource {
 
   FakeQueuedDevice& device_;
   const int fd_;
-  const Bytes begin_, end_;
+  const Bytes begin_, size_;
   const std::string name_;
   std::shared_ptr<std::atomic<bool>> open_ = std::make_shared<std::atomic<bool>>(true);
   std::shared_ptr<std::vector<Page>> pages_;
@@ -61,17 +61,17 @@ class FakeSource final : public CopySource {
 };
 
 Status FakeSource::copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queue) {
-  if (offset.count % kReadAlignment.count != 0 || size.count < 0 || offset < begin_ || offset > end_ ||
-      size > end_ - offset) {
-    return device_.mistake(internal_error("copy of [{}, {}) from a source of [{}, {})", offset.count,
-                                          offset.count + size.count, begin_.count, end_.count));
+  if (offset.count % kReadAlignment.count != 0 || offset.count < 0 || size.count < 0 || offset > size_ ||
+      size > size_ - offset) {
+    return device_.mistake(internal_error("copy of [{}, {}) from a source of {} bytes", offset.count,
+                                          offset.count + size.count, size_.count));
   }
   auto& stream = static_cast<FakeStream&>(queue);
   if (!pages_) return copy_by_ring(offset, size, to, stream);
   if (size.count == 0) return {};
   // The pages live on with the work, so that a closed source is told and not read.
   auto check = [stays = stays_open(), pages = pages_] { return stays(); };
-  return stream.add({"copy from a file", check, to, data() + (offset - begin_).count, size, {}});
+  return stream.add({"copy from a file", check, to, data() + offset.count, size, {}});
 }
 
 Status FakeSource::copy_by_ring(Bytes offset, Bytes size, std::byte* to, FakeStream& queue) {
@@ -84,7 +84,7 @@ Status FakeSource::copy_by_ring(Bytes offset, Bytes size, std::byte* to, FakeStr
     if (slot.copied) HR_TRY(device_.schedule_.reach(*slot.copied));
     const Bytes count = std::min(slot_, size - at);
     slot.data = std::make_shared<std::vector<std::byte>>(static_cast<size_t>(count.count));
-    HR_TRY(device_.read(fd_, offset + at, count, slot.data->data(), name_));
+    HR_TRY(device_.read(fd_, begin_ + offset + at, count, slot.data->data(), name_));
     auto check = [stays = stays_open(), data = slot.data] { return stays(); };
     HR_TRY(queue.add({"copy from a ring", check, to + at.count, slot.data->data(), count, {}}));
     slot.copied = std::make_shared<Point>();
@@ -149,8 +149,8 @@ Result<std::unique_ptr<CopySource>> open_fake_source(FakeQueuedDevice& device, i
                                                      Bytes size, bool pinned, Bytes ring,
                                                      std::string_view name) {
   constexpr int64_t kPage = kReadAlignment.count;
-  const Bytes end = {(begin.count + size.count + kPage - 1) / kPage * kPage};
-  auto source = std::make_unique<FakeSource>(device, fd, Bytes{begin.count / kPage * kPage}, end, name);
+  const Bytes whole = {(size.count + kPage - 1) / kPage * kPage};  // the last copy may pass the end
+  auto source = std::make_unique<FakeSource>(device, fd, begin, whole, name);
   if (pinned) {
     HR_TRY(source->pin());
   } else {
