@@ -4,6 +4,7 @@
 
 #include "cli/inputs.h"
 #include "cli/json_text.h"
+#include "cli/nearest.h"
 #include "cli/report_text.h"
 #include "cli/session.h"
 #include "cli/svg.h"
@@ -25,6 +26,16 @@ TEST(Table, AlignsColumnsByWhatATerminalShows) {
             "all      9.8 ms\n"
             "–        4.0 µs\n"
             "none\n");
+}
+
+TEST(Nearest, FindsWhatWasMeantAndNothingElse) {
+  const std::vector<std::string> known = {"compile", "run", "bench", "--weight-budget", "--random"};
+  EXPECT_EQ(nearest("complie", known), "compile");
+  EXPECT_EQ(nearest("rum", known), "run");
+  EXPECT_EQ(nearest("--wieght-budgte", known), "--weight-budget");
+  EXPECT_EQ(nearest("--budget", known), "");
+  EXPECT_EQ(nearest("", known), "");
+  EXPECT_EQ(nearest("x", std::vector<std::string>{}), "");
 }
 
 TEST(JsonText, EscapesWhatJsonCannotHold) {

@@ -1,9 +1,13 @@
 // The headrace command.
+#include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
 #include <headrace/headrace.h>
+#include <algorithm>
+
 #include "cli/commands.h"
 #include "cli/console.h"
+#include "cli/nearest.h"
 
 namespace {
 
@@ -117,6 +121,8 @@ void add_bench(CLI::App& app, CommandLine& line) {
   add_session(command, arguments.session);
   command->add_option("--weight-budget", arguments.budgets, "Budgets, as all,50%,10%,0");
   auto* inputs = command->add_option("--inputs", arguments.inputs, "Inputs from an .npz (default: random)");
+  command->add_option("--expected", arguments.expected,
+                      "Outputs from an .npz, by name; a column tells the largest difference from them");
   command->add_option("--batch", arguments.batches, "Sizes of the dynamic batch, as 1,8,32")
       ->excludes(inputs);
   command->add_option("--size", arguments.sizes, "NAME=VALUE of a dynamic size (default: opt)")
@@ -157,6 +163,48 @@ headrace::Status dispatch(const CLI::App& app, const CommandLine& line, const Co
   return verify_command(line.verify, console);
 }
 
+std::string did_you_mean(std::string_view typed, const std::vector<std::string>& known) {
+  const std::string near = nearest(typed, known);
+  return near.empty() ? "" : "; did you mean '" + near + "'?";
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
+  }
+  return names;
+}
+
+// What the parser found wrong, in terms of what was typed where that says more.
+std::string explain(const CLI::App& app, const CLI::ParseError& error, std::span<char* const> typed) {
+  const std::vector<CLI::App*> chosen = app.get_subcommands();
+  if (chosen.empty()) {
+    std::vector<std::string> commands;
+    for (const CLI::App* command : app.get_subcommands(nullptr)) commands.push_back(command->get_name());
+    for (const std::string_view word : typed) {
+      if (word.starts_with('-')) continue;
+      return fmt::format("there is no command '{}'{}\n  see headrace --help", word,
+                         did_you_mean(word, commands));
+    }
+    return std::string(error.what()) + "\n  see headrace --help";
+  }
+  const CLI::App& command = *chosen.front();
+  std::string what = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    const std::vector<std::string> options = option_names(command);
+    for (const std::string_view word : typed) {
+      const std::string name(word.substr(0, word.find('=')));
+      if (!name.starts_with('-') || std::find(options.begin(), options.end(), name) != options.end())
+        continue;
+      what = fmt::format("{} has no option '{}'{}", command.get_name(), name, did_you_mean(name, options));
+      break;
+    }
+  }
+  return fmt::format("{}\n  see headrace {} --help", what, command.get_name());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -175,9 +223,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    const Console console(line.json);
-    return console.fail(
-        {headrace::Code::kInvalidArgument, std::string(error.what()) + "\n  see headrace --help"});
+    const std::span<char* const> typed(argv + 1, static_cast<size_t>(std::max(argc, 1) - 1));
+    // The parser may not have come as far as --json.
+    const Console console(std::find(typed.begin(), typed.end(), std::string_view("--json")) != typed.end());
+    return console.fail({headrace::Code::kInvalidArgument, explain(app, error, typed)});
   }
   cancel_on_interrupt();
   const Console console(line.json);
