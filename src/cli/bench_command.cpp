@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/inputs.h"
 #include "cli/json_text.h"
+#include "cli/outputs.h"
 #include "cli/plain_read.h"
 #include "cli/report_text.h"
 #include "cli/svg.h"
@@ -31,6 +32,7 @@ struct Row {
   MemoryReport memory;
   Bytes process_peak;
   double p50_ms = 0, p99_ms = 0;
+  std::optional<double> difference;  // from what was expected
   size_t runs = 0;
   int64_t streamed = 0, read_ns = 0;  // over all measured runs
 
@@ -46,8 +48,12 @@ struct Row {
 // What a memory limit refuses is a row of the table; anything else ends the command.
 class Bench {
  public:
-  Bench(const BenchArguments& arguments, const Console& console, Engine engine)
-      : arguments_(arguments), console_(console), engine_(std::move(engine)) {}
+  Bench(const BenchArguments& arguments, const Console& console, Engine engine,
+        std::optional<Expected> expected)
+      : arguments_(arguments),
+        console_(console),
+        engine_(std::move(engine)),
+        expected_(std::move(expected)) {}
 
   Result<Row> row(const std::string& budget, int64_t batch);
 
@@ -59,6 +65,7 @@ class Bench {
   const BenchArguments& arguments_;
   const Console& console_;
   Engine engine_;
+  std::optional<Expected> expected_;
 };
 
 Status Bench::prepare(Context& context, const std::string& budget) {
@@ -69,7 +76,11 @@ Status Bench::prepare(Context& context, const std::string& budget) {
 
 Status Bench::measure(Context& context, std::span<const Tensor> inputs, Row& row) {
   reset_process_peak();
-  HR_TRY(context.run(inputs).status());  // prepares kernels for these shapes
+  HR_ASSIGN(std::vector<Tensor> results, context.run(inputs));  // prepares kernels for these shapes
+  if (expected_) {
+    HR_ASSIGN(row.difference, expected_->largest_difference(named_outputs(engine_, results)));
+  }
+  results.clear();
   std::vector<int64_t> times;
   const int64_t begin = monotonic_ns();
   const auto enough = [&] {
@@ -145,6 +156,9 @@ void print_rows(const std::vector<Row>& rows, const PlainRead& plain, const Cons
     columns.push_back({title, kRight});
   }
   columns.push_back({batches ? "items/s" : "runs/s", kRight});
+  const bool compared =
+      std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.difference.has_value(); });
+  if (compared) columns.push_back({"max difference", kRight});
   columns.push_back({"streamed a run"});
   Table table(std::move(columns));
   std::string refused;
@@ -157,11 +171,13 @@ void print_rows(const std::vector<Row>& rows, const PlainRead& plain, const Cons
       refused += fmt::format("{}: {}\n", batches ? fmt::format("batch {}", row.batch) : budget_label(row),
                              row.status.message());
     } else {
-      cells.insert(cells.end(), {to_text(row.memory.resident + row.memory.always_resident),
-                                 row.memory.scratch.count > 0 ? to_text(row.memory.scratch) : "–",
-                                 to_text(row.memory.arena), to_text(row.process_peak),
-                                 milliseconds(row.p50_ms), milliseconds(row.p99_ms),
-                                 fmt::format("{:.1f}", row.items_per_second()), streamed_text(row, plain)});
+      cells.insert(cells.end(),
+                   {to_text(row.memory.resident + row.memory.always_resident),
+                    row.memory.scratch.count > 0 ? to_text(row.memory.scratch) : "–",
+                    to_text(row.memory.arena), to_text(row.process_peak), milliseconds(row.p50_ms),
+                    milliseconds(row.p99_ms), fmt::format("{:.1f}", row.items_per_second())});
+      if (compared) cells.push_back(fmt::format("{:.2g}", row.difference.value_or(0)));
+      cells.push_back(streamed_text(row, plain));
     }
     table.add(std::move(cells));
   }
@@ -185,6 +201,7 @@ std::string row_json(const Row& row, const PlainRead& plain) {
       .add("process_peak_bytes", row.process_peak)
       .add("streamed_bytes", row.streamed_per_run())
       .add("streamed_bytes_per_second", row.streamed_per_second());
+  if (row.difference) json.add("max_difference", *row.difference);
   if (row.streamed > 0 && plain.bytes_per_second > 0) {
     json.add("share_of_plain_read", row.streamed_per_second() / plain.bytes_per_second);
   }
@@ -246,7 +263,11 @@ Status bench_command(const BenchArguments& arguments, const Console& console) {
   SessionOptions first = arguments.session;
   first.weight_budget = "0";  // each row sets its own
   HR_ASSIGN(Engine engine, open_engine(first, console));
-  Bench bench(arguments, console, engine);
+  std::optional<Expected> expected;
+  if (!arguments.expected.empty()) {
+    HR_ASSIGN(expected, Expected::read(engine, arguments.expected));
+  }
+  Bench bench(arguments, console, engine, std::move(expected));
   std::vector<Row> rows;
   const Progress progress = console.progress();
   const auto row_count = static_cast<int64_t>(batches.size() * budgets.size());

@@ -38,7 +38,8 @@ struct BenchArguments {
   std::optional<std::string> budgets;  // "all,50%,10%,0"
   std::string batches;                 // "1,8,32"
   std::vector<std::string> sizes;
-  std::string inputs;  // .npz; empty: random
+  std::string inputs;    // .npz; empty: random
+  std::string expected;  // .npz of outputs; empty: nothing is compared
   RandomValues values;
   int repeat = 0;  // 0: about two seconds a row, 5 to 200 runs
   std::string plot;

@@ -7,30 +7,14 @@
 #include "cli/inputs.h"
 #include "cli/json_text.h"
 #include "cli/npz.h"
+#include "cli/outputs.h"
 #include "cli/report_text.h"
 #include "cli/table.h"
 #include "core/error.h"
-#include "core/half.h"
 #include "core/trace.h"
 
 namespace headrace::cli {
 namespace {
-
-double element(const Tensor& tensor, int64_t i) {
-  switch (tensor.dtype()) {
-    case DType::kBool:
-    case DType::kU8: return tensor.as<uint8_t>()[i];
-    case DType::kI8: return tensor.as<int8_t>()[i];
-    case DType::kI16: return tensor.as<int16_t>()[i];
-    case DType::kI32: return tensor.as<int32_t>()[i];
-    case DType::kI64: return static_cast<double>(tensor.as<int64_t>()[i]);
-    case DType::kF16: return f16_to_float(tensor.as<uint16_t>()[i]);
-    case DType::kBF16: return bf16_to_float(tensor.as<uint16_t>()[i]);
-    case DType::kF32: return tensor.as<float>()[i];
-    case DType::kF64: return tensor.as<double>()[i];
-  }
-  return 0;
-}
 
 // Enough to see at a glance whether an output is sane. REQUIRES: row-major, as results of runs are.
 struct Summary {
@@ -111,12 +95,7 @@ Status run_command(const RunArguments& arguments, const Console& console) {
   }
   if (!arguments.trace.empty()) HR_TRY(session.context.write_trace(arguments.trace));
 
-  const std::vector<PortInfo> ports = session.engine.outputs();
-  std::vector<NamedTensor> outputs;
-  for (size_t i = 0; i < results.size(); ++i) {
-    if (results[i].data() == nullptr && results[i].shape().empty()) continue;  // None
-    outputs.push_back({i < ports.size() ? ports[i].name : fmt::format("output_{}", i), results[i]});
-  }
+  const std::vector<NamedTensor> outputs = named_outputs(session.engine, results);
   if (!arguments.outputs.empty()) HR_TRY(write_npz(arguments.outputs, outputs));
 
   print_outputs(outputs, console);

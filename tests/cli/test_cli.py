@@ -104,6 +104,20 @@ def test_bench_gives_throughput_for_batches(tool, wide_engine):
     assert not list(tool.folder.glob("*.svg"))
 
 
+def test_bench_tells_the_difference_from_what_was_expected(tool, wide, wide_engine):
+    name = tool.json("inspect", wide_engine)["outputs"][0]["name"]
+    for shift, least, most in [(0, 0, 1e-4), (0.5, 0.499, 0.501)]:
+        np.savez(tool.folder / "want.npz", **{name: np.asfortranarray(wide[2] + np.float32(shift))})
+        arguments = ["--inputs", "x.npz", "--expected", "want.npz", "--repeat", "1", "--weight-budget", "all,0", "--no-plot"]
+        rows = tool.json("bench", wide_engine, *arguments)["rows"]
+        assert all(least <= row["max_difference"] <= most for row in rows)
+        assert "max difference" in tool.ok("bench", wide_engine, *arguments).splitlines()[0]
+    np.savez(tool.folder / "want.npz", y=wide[2])
+    assert "'y', which is no output of the engine" in tool.error(2, "bench", wide_engine, *arguments)
+    np.savez(tool.folder / "want.npz", **{name: wide[2][:1]})
+    assert f"'{name}' is 1x256, but the run gave 4x256" in tool.error(2, "bench", wide_engine, *arguments)
+
+
 def test_bench_under_a_memory_limit_tells_which_batches_fit(tool, wide_engine):
     need = tool.json("bench", wide_engine, "--weight-budget", "0", "--batch", "1", "--repeat", "1", "--no-plot")
     limit = need["rows"][0]["memory"]["device_peak_bytes"]
@@ -229,6 +243,8 @@ def test_an_error_in_json_has_its_code_and_message(tool):
     done = tool.run("run", "none.engine", "--random", "1", "--json")
     assert done.returncode == 3
     error = json.loads(done.stdout)["error"]
+    typed = tool.run("run", "none.engine", "--wieght-budget", "0", "--json")
+    assert typed.returncode == 2 and json.loads(typed.stdout)["error"]["code"] == "invalid_argument"
     assert error["code"] == "not_found" and "none.engine" in error["message"] and error["message"] in done.stderr
 
 
