@@ -1,0 +1,371 @@
+#include "kernels/cuda/generated_launch.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "core/error.h"
+#include "kernels/cuda/generated_step.h"
+
+namespace headrace::cuda {
+
+namespace {
+
+using Operands = std::span<const std::optional<GeneratedOperand>>;
+
+// Sizes, and for each operand its strides along them.
+struct Walk {
+  Sizes sizes;
+  std::vector<Sizes> strides;  // by operand
+
+  size_t rank() const { return sizes.size(); }
+  void keep(const std::vector<size_t>& order) {
+    Walk kept;
+    kept.strides.resize(strides.size());
+    for (const size_t d : order) {
+      kept.sizes.push_back(sizes[d]);
+      for (size_t k = 0; k < strides.size(); ++k) kept.strides[k].push_back(strides[k][d]);
+    }
+    *this = std::move(kept);
+  }
+};
+
+class Planner {
+ public:
+  Planner(const AttributeMap& attributes, const std::string& label, Operands operands, size_t outputs,
+          const DimBindings& dims, int multiprocessors)
+      : attributes_(attributes),
+        label_(label),
+        operands_(operands),
+        outputs_(outputs),
+        dims_(dims),
+        multiprocessors_(std::max(multiprocessors, 1)),
+        rule_(attributes.text(kRule)) {}
+
+  Result<GeneratedLaunches> run() {
+    HR_TRY(check());
+    HR_TRY(read_numbers());
+    HR_TRY(walk());
+    HR_TRY(check_range());
+    if (rule_ == kElementsRule) return elements();
+    if (rule_ == kTilesRule) return tiles();
+    if (rule_ == kRowsRule) return rows();
+    if (rule_ == kEachRule) return each();
+    return grid();
+  }
+
+ private:
+  Status malformed(std::string_view what) const {
+    return corrupt("step '{}': {}; the engine file is damaged", label_, what);
+  }
+
+  Status check() const {
+    const std::string_view rules[] = {kElementsRule, kTilesRule, kRowsRule, kEachRule, kGridRule};
+    if (std::find(std::begin(rules), std::end(rules), rule_) == std::end(rules))
+      return malformed(fmt::format("a launch by the rule '{}'", rule_));
+    if (outputs_ == 0 || operands_.size() < outputs_ || operands_.size() > kGeneratedOperands)
+      return malformed(fmt::format("{} operands", operands_.size()));
+    for (size_t k = operands_.size() - outputs_; k < operands_.size(); ++k)
+      if (!operands_[k]) return malformed("a result is absent");
+    if (rule_ == kRowsRule && !operands_[0]) return malformed("its first operand is absent");
+    for (const auto& operand : operands_)
+      if (operand && operand->shape.size() > kGeneratedRank)
+        return malformed(fmt::format("a tensor of {} dimensions", operand->shape.size()));
+    return {};
+  }
+
+  Status read_numbers() {
+    const std::vector<Dim> numbers = attributes_.dims(kNumbers);
+    if (numbers.size() > kGeneratedNumbers) return malformed("too many numbers");
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      HR_ASSIGN(head_.numbers[i], numbers[i].evaluate(dims_));
+    }
+    return {};
+  }
+
+  Status walk() {
+    const bool by_rows = rule_ == kRowsRule;
+    const GeneratedOperand& whole = by_rows ? *operands_[0] : *operands_[operands_.size() - outputs_];
+    walk_.sizes = whole.shape;
+    const bool broadcasts = by_rows || rule_ == kElementsRule || rule_ == kTilesRule;
+    for (const auto& operand : operands_) {
+      Sizes strides(walk_.sizes.size(), 0);
+      if (operand && !broadcasts) {
+        strides = operand->strides;
+      } else if (operand) {
+        HR_TRY(broadcast(*operand, strides));
+      }
+      walk_.strides.push_back(std::move(strides));
+    }
+    return {};
+  }
+
+  Status broadcast(const GeneratedOperand& operand, Sizes& strides) const {
+    const size_t rank = operand.shape.size();
+    if (rank > walk_.rank()) return malformed("an operand has more dimensions than what it broadcasts to");
+    const size_t front = walk_.rank() - rank;
+    for (size_t d = 0; d < rank; ++d) {
+      if (operand.shape[d] == walk_.sizes[front + d])
+        strides[front + d] = operand.strides[d];
+      else if (operand.shape[d] != 1)
+        return malformed(fmt::format("an operand of sizes {} does not broadcast to {}",
+                                     to_text(operand.shape), to_text(walk_.sizes)));
+    }
+    return {};
+  }
+
+  // Offsets and counts are computed in the kernel's index type.
+  Status check_range() const {
+    const int64_t most = attributes_.integer(kIndexBits, 32) == 64 ? int64_t{1} << 62 : int64_t{1} << 31;
+    const auto fits = [&](const Sizes& sizes, const Sizes& strides) {
+      int64_t count = 1, last = 0;
+      for (size_t d = 0; d < sizes.size(); ++d) {
+        if (sizes[d] == 0) return true;
+        int64_t span = 0;
+        if (__builtin_mul_overflow(count, sizes[d], &count) ||
+            __builtin_mul_overflow(sizes[d] - 1, strides[d], &span) ||
+            __builtin_add_overflow(last, span, &last))
+          return false;
+      }
+      return count < most && last < most;
+    };
+    for (const auto& operand : operands_)
+      if (operand && !fits(operand->shape, operand->strides))
+        return unsupported("step '{}': a tensor of sizes {} is beyond the profile that it was compiled for",
+                           label_, to_text(operand->shape));
+    if (!fits(walk_.sizes, Sizes(walk_.rank(), 0)))
+      return unsupported("step '{}': sizes {} are beyond the profile that it was compiled for", label_,
+                         to_text(walk_.sizes));
+    return {};
+  }
+
+  const Sizes& result_strides() const { return walk_.strides[walk_.strides.size() - outputs_]; }
+
+  // Dimensions in the order of the result's memory, so that neighbours are written by neighbours.
+  void sort_by_result() {
+    std::vector<size_t> order;
+    for (size_t d = 0; d < walk_.rank(); ++d)
+      if (walk_.sizes[d] != 1) order.push_back(d);
+    const Sizes& strides = result_strides();
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return strides[a] > strides[b]; });
+    walk_.keep(order);
+  }
+
+  bool joins(size_t d) const {  // with the next dimension, for every operand
+    return std::all_of(walk_.strides.begin(), walk_.strides.end(), [&](const Sizes& strides) {
+      return strides[d] == strides[d + 1] * walk_.sizes[d + 1];
+    });
+  }
+
+  // Joins dimensions of [begin, end) and drops those of one element. Returns how many are left.
+  size_t join(size_t begin, size_t end) {
+    std::vector<size_t> order(walk_.rank());
+    std::iota(order.begin(), order.end(), size_t{0});
+    const auto first = order.begin() + static_cast<ptrdiff_t>(begin);
+    const auto kept = std::remove_if(first, order.begin() + static_cast<ptrdiff_t>(end),
+                                     [&](size_t d) { return walk_.sizes[d] == 1; });
+    const auto left = static_cast<size_t>(kept - first);
+    order.erase(kept, order.begin() + static_cast<ptrdiff_t>(end));
+    walk_.keep(order);
+    size_t count = left;
+    for (size_t d = begin + left; d-- > begin + 1;) {
+      if (!joins(d - 1)) continue;
+      walk_.sizes[d - 1] *= walk_.sizes[d];
+      walk_.sizes.erase(walk_.sizes.begin() + static_cast<ptrdiff_t>(d));
+      for (Sizes& strides : walk_.strides) strides.erase(strides.begin() + static_cast<ptrdiff_t>(d) - 1);
+      --count;
+    }
+    return count;
+  }
+
+  GeneratedLaunch launch(const Walk& walk, size_t outer) const {
+    GeneratedLaunch result;
+    result.head = head_;
+    result.head.rank = static_cast<int>(walk.rank());
+    result.head.outer = static_cast<int>(outer);
+    std::copy(walk.sizes.begin(), walk.sizes.end(), result.head.sizes);
+    const std::span<const int64_t> sizes(walk.sizes);
+    result.head.elements = element_count(sizes);
+    result.head.rows = element_count(sizes.first(outer));
+    result.head.columns = element_count(sizes.subspan(outer));
+    for (size_t k = 0; k < walk.strides.size(); ++k) {
+      GeneratedTensor& tensor = result.tensors.emplace_back();
+      tensor = {};
+      std::copy(walk.strides[k].begin(), walk.strides[k].end(), tensor.strides);
+      if (!walk.strides[k].empty() && walk.strides[k].back() == 1 && k < 32) result.head.dense |= 1u << k;
+    }
+    return result;
+  }
+
+  // Blocks for `elements` threads, at most as many as keep the device busy: kernels walk in steps.
+  void spread(GeneratedLaunch& launch) const {
+    const int64_t elements = launch.head.elements, busy = int64_t{multiprocessors_} * 2;
+    const int64_t threads = elements >= busy * 256 ? 256 : elements >= busy * 128 ? 128 : 64;
+    launch.block = {static_cast<unsigned>(threads), 1, 1};
+    const int64_t blocks = (elements + threads - 1) / threads;
+    const int64_t most = int64_t{multiprocessors_} * (2048 / threads) * 4;
+    launch.grid = {static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, most)), 1, 1};
+  }
+
+  size_t element_size(size_t k) const {
+    return operands_[k] ? static_cast<size_t>(dtype_size(operands_[k]->dtype)) : 1;
+  }
+  bool is_result(size_t k) const { return k >= operands_.size() - outputs_; }
+  bool is_uniform(size_t k) const {
+    const std::vector<int64_t> uniform = attributes_.integers(kUniform);
+    return std::find(uniform.begin(), uniform.end(), static_cast<int64_t>(k)) != uniform.end();
+  }
+
+  // Whether vectors of `width` can step along the innermost dimension of operand k.
+  bool steps_by(size_t k, int64_t width) const {
+    const Sizes& strides = walk_.strides[k];
+    const size_t last = walk_.rank() - 1;
+    if (strides[last] == 0) return !is_result(k);
+    if (strides[last] != 1 || is_uniform(k)) return false;
+    return std::all_of(strides.begin(), strides.begin() + static_cast<ptrdiff_t>(last),
+                       [&](int64_t stride) { return stride % width == 0; });
+  }
+
+  std::vector<size_t> alignments(int64_t width) const {
+    std::vector<size_t> result;
+    for (size_t k = 0; k < operands_.size(); ++k) {
+      const bool steps = operands_[k] && !walk_.strides[k].empty() && walk_.strides[k].back() == 1;
+      result.push_back(steps ? std::min<size_t>(16, element_size(k) * static_cast<size_t>(width)) : 1);
+    }
+    return result;
+  }
+
+  bool numbers_divide(int64_t width) const {
+    const std::vector<int64_t> aligned = attributes_.integers(kAligned);
+    return std::all_of(aligned.begin(), aligned.end(), [&](int64_t i) {
+      return i >= 0 && i < kGeneratedNumbers && head_.numbers[i] % width == 0;
+    });
+  }
+
+  Result<GeneratedLaunches> elements() {
+    sort_by_result();
+    join(0, walk_.rank());
+    GeneratedLaunches launches;
+    launches.scalar = launch(walk_, walk_.rank());
+    spread(launches.scalar);
+    const int64_t width = attributes_.integer(kWidth, 1);
+    if (width <= 1 || walk_.rank() == 0 || walk_.sizes.back() % width != 0 || !numbers_divide(width))
+      return launches;
+    for (size_t k = 0; k < operands_.size(); ++k)
+      if (operands_[k] && !steps_by(k, width)) return launches;
+    Walk vectors = walk_;
+    vectors.sizes.back() /= width;
+    for (Sizes& strides : vectors.strides) strides.back() *= width;
+    GeneratedLaunch vector = launch(vectors, vectors.rank());
+    vector.head.vector = 1;
+    vector.head.dense = launches.scalar.head.dense;
+    spread(vector);
+    launches.vector = std::move(vector);
+    launches.alignment = alignments(width);
+    return launches;
+  }
+
+  Result<GeneratedLaunches> tiles() {
+    if (operands_.size() != 2 || !operands_[0]) return malformed("tiles of other than two tensors");
+    sort_by_result();
+    join(0, walk_.rank());
+    while (walk_.rank() < 2) {  // a dimension of one element, in front
+      walk_.sizes.insert(walk_.sizes.begin(), 1);
+      for (Sizes& strides : walk_.strides) strides.insert(strides.begin(), 0);
+    }
+    const size_t a = walk_.rank() - 1;
+    size_t b = 0;
+    for (size_t d = 1; d < a; ++d)
+      if (walk_.strides[0][d] < walk_.strides[0][b] || walk_.sizes[b] == 1) b = d;
+    GeneratedLaunches launches;
+    GeneratedLaunch& made = launches.scalar;
+    made = launch(walk_, walk_.rank());
+    made.head.numbers[0] = static_cast<int64_t>(a);
+    made.head.numbers[1] = static_cast<int64_t>(b);
+    made.head.rows = 1;
+    int64_t count = 1;
+    for (size_t d = 0; d < walk_.rank(); ++d) {
+      const bool tiled = d == a || d == b;
+      if (!tiled) made.head.rows *= walk_.sizes[d];
+      count *= tiled ? (walk_.sizes[d] + kTileSide - 1) / kTileSide : walk_.sizes[d];
+    }
+    made.block = {static_cast<unsigned>(kTileSide), static_cast<unsigned>(kTileRows), 1};
+    made.grid = {static_cast<unsigned>(std::clamp<int64_t>(count, 1, int64_t{multiprocessors_} * 64)), 1, 1};
+    return launches;
+  }
+
+  Result<GeneratedLaunches> rows() {
+    const int64_t outer = attributes_.integer(kOuter, -1), per_block = attributes_.integer(kRowsPerBlock, 0);
+    if (outer < 0 || outer > static_cast<int64_t>(walk_.rank()) || per_block < 1)
+      return malformed("its rows are not described");
+    const size_t inner_rank = join(static_cast<size_t>(outer), walk_.rank());
+    const size_t outer_rank = join(0, static_cast<size_t>(outer));
+    GeneratedLaunches launches;
+    GeneratedLaunch& made = launches.scalar;
+    made = launch(walk_, outer_rank);
+    const std::string asked = attributes_.text(kNotEmpty);
+    if (!asked.empty() && made.head.columns == 0)
+      return invalid_argument("{}: the {} of no elements does not exist", label_, asked);
+    HR_TRY(set_block(made));
+    const int64_t blocks = (made.head.rows + per_block - 1) / per_block;
+    made.grid = {static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, int64_t{multiprocessors_} * 64)), 1, 1};
+    // The first operand and the results are walked in vectors; the others are read one by one.
+    const int64_t width = attributes_.integer(kWidth, 1);
+    if (width <= 1 || inner_rank != 1 || made.head.columns % width != 0) return launches;
+    for (size_t k = 0; k < operands_.size(); ++k)
+      if ((k == 0 || is_result(k)) && (walk_.strides[k].back() != 1 || !steps_by(k, width))) return launches;
+    launches.vector = made;
+    launches.vector->head.vector = 1;
+    launches.alignment = alignments(width);
+    for (size_t k = 1; k < operands_.size() - outputs_; ++k) launches.alignment[k] = 1;
+    return launches;
+  }
+
+  Status set_block(GeneratedLaunch& launch) const {
+    const std::vector<int64_t> threads = attributes_.integers(kThreads);
+    if (threads.size() != 2 || threads[0] < 1 || threads[1] < 1 || threads[0] > 1024 || threads[1] > 1024 ||
+        threads[0] * threads[1] > 1024)
+      return malformed("its blocks are not described");
+    launch.block = {static_cast<unsigned>(threads[0]), static_cast<unsigned>(threads[1]), 1};
+    return {};
+  }
+
+  Result<GeneratedLaunches> each() {
+    GeneratedLaunches launches;
+    launches.scalar = launch(walk_, walk_.rank());
+    spread(launches.scalar);
+    return launches;
+  }
+
+  Result<GeneratedLaunches> grid() {
+    const int64_t outer = attributes_.integer(kOuter, 0);
+    if (outer < 0 || outer > static_cast<int64_t>(walk_.rank()))
+      return malformed("its rows are not described");
+    GeneratedLaunches launches;
+    launches.scalar = launch(walk_, static_cast<size_t>(outer));
+    HR_TRY(set_block(launches.scalar));
+    HR_ASSIGN(const int64_t blocks, attributes_.get<Dim>(kBlocks, 1).evaluate(dims_));
+    launches.scalar.grid[0] = static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, 1 << 30));
+    return launches;
+  }
+
+  const AttributeMap& attributes_;
+  const std::string& label_;
+  Operands operands_;
+  size_t outputs_;
+  const DimBindings& dims_;
+  int64_t multiprocessors_;
+  std::string rule_;
+  GeneratedHead head_ = {};
+  Walk walk_;
+};
+
+}  // namespace
+
+Result<GeneratedLaunches> plan_launches(const AttributeMap& attributes, const std::string& label,
+                                        Operands operands, size_t outputs, const DimBindings& dims,
+                                        int multiprocessors) {
+  return Planner(attributes, label, operands, outputs, dims, multiprocessors).run();
+}
+
+}  // namespace headrace::cuda

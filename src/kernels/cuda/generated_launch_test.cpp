@@ -1,0 +1,150 @@
+#include "kernels/cuda/generated_launch.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/generated_step.h"
+
+namespace headrace::cuda {
+namespace {
+
+GeneratedOperand dense(DType dtype, Sizes shape) {
+  return {dtype, shape, row_major_strides(std::span<const int64_t>(shape))};
+}
+using Operands = std::vector<std::optional<GeneratedOperand>>;
+
+Result<GeneratedLaunches> plan(AttributeMap attributes, std::string_view rule, const Operands& operands,
+                               size_t outputs = 1) {
+  attributes.set(kRule, std::string(rule));
+  return plan_launches(attributes, "y", operands, outputs, {{"s0", 6}}, 132);
+}
+Sizes sizes(const GeneratedLaunch& launch) {
+  return {launch.head.sizes, launch.head.sizes + launch.head.rank};
+}
+Sizes strides(const GeneratedLaunch& launch, size_t k) {
+  return {launch.tensors[k].strides, launch.tensors[k].strides + launch.head.rank};
+}
+
+const AttributeMap kVectors = {{std::string(kWidth), int64_t{8}}};
+
+TEST(GeneratedLaunch, JoinsDimensionsOfDenseTensorsIntoOne) {
+  const auto x = dense(DType::kF16, {4, 1, 6, 16});
+  const auto launches = plan(kVectors, kElementsRule, {x, x});
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  EXPECT_EQ(sizes(launches->scalar), (Sizes{384}));
+  ASSERT_TRUE(launches->vector);
+  EXPECT_EQ(sizes(*launches->vector), (Sizes{48}));
+  EXPECT_EQ(strides(*launches->vector, 0), (Sizes{8}));
+  EXPECT_EQ(launches->alignment, (std::vector<size_t>{16, 16}));
+}
+
+TEST(GeneratedLaunch, KeepsABroadcastOperandApart) {
+  const auto x = dense(DType::kF16, {4, 6, 16});
+  const auto launches = plan(kVectors, kElementsRule, {x, dense(DType::kF16, {16}), x});
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  EXPECT_EQ(sizes(launches->scalar), (Sizes{24, 16}));
+  EXPECT_EQ(strides(launches->scalar, 1), (Sizes{0, 1}));
+  ASSERT_TRUE(launches->vector);
+  EXPECT_EQ(sizes(*launches->vector), (Sizes{24, 2}));
+}
+
+TEST(GeneratedLaunch, WalksInTheOrderOfTheResultsMemory) {
+  const GeneratedOperand turned = {DType::kF32, {3, 5}, {1, 3}};
+  const auto launches = plan({}, kElementsRule, {dense(DType::kF32, {3, 5}), turned});
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  EXPECT_EQ(strides(launches->scalar, 1), (Sizes{3, 1}));
+  EXPECT_EQ(strides(launches->scalar, 0), (Sizes{1, 5}));
+  EXPECT_FALSE(launches->vector);
+}
+
+TEST(GeneratedLaunch, TakesNoVectorsWhereRowsDoNotDivide) {
+  const GeneratedOperand window = {DType::kF16, {4, 16}, {20, 1}};
+  EXPECT_FALSE(plan(kVectors, kElementsRule, {window, dense(DType::kF16, {4, 16})})->vector);
+  EXPECT_FALSE(
+      plan(kVectors, kElementsRule, {dense(DType::kF16, {3, 5}), dense(DType::kF16, {3, 5})})->vector);
+}
+
+TEST(GeneratedLaunch, TakesNoVectorsAlongIndices) {
+  AttributeMap attributes = kVectors;
+  attributes.set(kUniform, Sizes{1});
+  const auto x = dense(DType::kF16, {4, 16});
+  EXPECT_FALSE(plan(attributes, kElementsRule, {x, dense(DType::kI64, {4, 16}), x})->vector);
+  EXPECT_TRUE(plan(attributes, kElementsRule, {x, dense(DType::kI64, {4, 1}), x})->vector);
+}
+
+TEST(GeneratedLaunch, TilesTheFastestDimensionsOfBoth) {
+  const GeneratedOperand x = {DType::kF32, {2, 100, 70}, {7000, 1, 100}};
+  const auto launches = plan({}, kTilesRule, {x, dense(DType::kF32, {2, 100, 70})});
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  const GeneratedHead& head = launches->scalar.head;
+  EXPECT_EQ(head.sizes[head.numbers[0]], 70);
+  EXPECT_EQ(head.sizes[head.numbers[1]], 100);
+  EXPECT_EQ(head.rows, 2);
+  EXPECT_EQ(launches->scalar.grid[0], 2u * 4u * 3u);
+}
+
+TEST(GeneratedLaunch, PartsRowsFromColumns) {
+  const AttributeMap attributes = {{std::string(kOuter), int64_t{2}},
+                                   {std::string(kThreads), Sizes{128, 1}},
+                                   {std::string(kRowsPerBlock), int64_t{4}},
+                                   {std::string(kWidth), int64_t{8}}};
+  const auto x = dense(DType::kF16, {3, 5, 64});
+  const auto launches = plan(attributes, kRowsRule, {x, dense(DType::kF16, {64}), std::nullopt, x});
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  EXPECT_EQ(launches->scalar.head.rows, 15);
+  EXPECT_EQ(launches->scalar.head.columns, 64);
+  EXPECT_EQ(launches->scalar.head.outer, 1);
+  EXPECT_EQ(launches->scalar.grid[0], 4u);
+  EXPECT_TRUE(launches->vector);
+  EXPECT_EQ(launches->alignment, (std::vector<size_t>{16, 1, 1, 16}));
+}
+
+TEST(GeneratedLaunch, EvaluatesNumbersAndBlocks) {
+  const AttributeMap attributes = {{std::string(kNumbers), std::vector<Dim>{Dim::symbol("s0") * 2}},
+                                   {std::string(kBlocks), Dim::symbol("s0") + 1},
+                                   {std::string(kThreads), Sizes{16, 16}}};
+  const auto launches = plan(attributes, kGridRule, {dense(DType::kF32, {6})});
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  EXPECT_EQ(launches->scalar.head.numbers[0], 12);
+  EXPECT_EQ(launches->scalar.grid[0], 7u);
+}
+
+TEST(GeneratedLaunch, RefusesWhatDescribesNoLaunch) {
+  const auto x = dense(DType::kF32, {2, 3});
+  EXPECT_EQ(plan({}, "spiral", {x}).status().message(),
+            "step 'y': a launch by the rule 'spiral'; the engine file is damaged");
+  EXPECT_EQ(plan({}, kElementsRule, {std::nullopt}).status().code(), Code::kCorrupt);
+  EXPECT_EQ(plan({}, kRowsRule, {x, x}).status().code(), Code::kCorrupt);
+  EXPECT_EQ(plan({}, kTilesRule, {x}).status().code(), Code::kCorrupt);
+  EXPECT_EQ(plan({}, kElementsRule, {dense(DType::kF32, {4}), x}).status().message(),
+            "step 'y': an operand of sizes [4] does not broadcast to [2, 3]; the engine file is damaged");
+}
+
+TEST(GeneratedLaunch, RefusesSizesBeyondItsIndices) {
+  const auto x = dense(DType::kI8, {int64_t{1} << 20, int64_t{1} << 12});
+  EXPECT_EQ(plan({}, kElementsRule, {x, x}).status().code(), Code::kUnsupported);
+  EXPECT_TRUE(plan({{std::string(kIndexBits), int64_t{64}}}, kElementsRule, {x, x}).ok());
+}
+
+TEST(GeneratedLaunch, SaysThatTheMaximumOfNothingDoesNotExist) {
+  const AttributeMap attributes = {{std::string(kOuter), int64_t{1}},
+                                   {std::string(kThreads), Sizes{128, 1}},
+                                   {std::string(kRowsPerBlock), int64_t{4}},
+                                   {std::string(kNotEmpty), std::string("max")}};
+  const auto launches = plan(attributes, kRowsRule, {dense(DType::kF32, {3, 0}), dense(DType::kF32, {3, 1})});
+  EXPECT_EQ(launches.status().message(), "y: the max of no elements does not exist");
+}
+
+TEST(GeneratedCode, UnpacksWhatWasPacked) {
+  const std::vector<std::vector<std::byte>> binaries = {{std::byte{1}, std::byte{2}}, {}, {std::byte{3}}};
+  std::vector<std::byte> code = pack_code(binaries);
+  const auto parts = unpack_code(code);
+  ASSERT_TRUE(parts);
+  ASSERT_EQ(parts->size(), 3u);
+  EXPECT_EQ((*parts)[0].size(), 2u);
+  EXPECT_EQ((*parts)[2][0], std::byte{3});
+  for (size_t size = 0; size < code.size(); ++size)
+    EXPECT_FALSE(unpack_code(std::span(code).first(size))) << size;
+}
+
+}  // namespace
+}  // namespace headrace::cuda
