@@ -1,0 +1,66 @@
+#include "lowering/cuda/cuda_lowering.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "kernels/cuda/generated_step.h"
+#include "lowering/cuda/cuda_support.h"
+#include "lowering/cuda/graph_lowering.h"
+#include "lowering/cuda/nvrtc.h"
+
+namespace headrace::cuda {
+
+namespace {
+
+constexpr std::array<std::string_view, 4> kTargets = {"sm_80", "sm_86", "sm_89", "sm_90"};
+
+class CudaLowering : public Lowering {
+ public:
+  explicit CudaLowering(std::string target) : target_(std::move(target)) {}
+
+  std::string_view name() const override { return "cuda"; }
+  Support supports(const ir::Node& node) const override { return supports_node(node); }
+  ir::Preferences preferences() const override {
+    ir::Preferences preferences;
+    preferences.channels_last = true;
+    preferences.fuse_pointwise = true;
+    preferences.fuse_attention = true;
+    preferences.fuse_norm = true;
+    preferences.join_matmuls = true;
+    preferences.epilogues = {"relu", "gelu_tanh"};
+    preferences.fuse_residual = true;
+    return preferences;
+  }
+  // The device library is a part of every kernel's text, and the version says which library it was.
+  std::string fingerprint() const override {
+    return fmt::format("cuda {} {} kernels 1", target_, nvrtc_version());
+  }
+
+  Result<Plan> lower(const ir::Graph& graph) const override {
+    KernelSources sources;
+    HR_ASSIGN(Plan plan, lower_graph(graph, fingerprint(), sources));
+    if (sources.empty()) return plan;
+    HR_ASSIGN(const auto binaries, compile_programs(sources.programs(), target_));
+    plan.code = pack_code(binaries);
+    return plan;
+  }
+
+ private:
+  std::string target_;
+};
+
+}  // namespace
+
+std::span<const std::string_view> targets() { return kTargets; }
+
+Result<std::unique_ptr<Lowering>> make_lowering(std::string_view target) {
+  if (std::find(kTargets.begin(), kTargets.end(), target) == kTargets.end())
+    return invalid_argument("there is no CUDA target '{}'; there are {}", target, fmt::join(kTargets, ", "));
+  return std::unique_ptr<Lowering>(std::make_unique<CudaLowering>(std::string(target)));
+}
+
+}  // namespace headrace::cuda

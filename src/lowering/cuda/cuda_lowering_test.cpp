@@ -1,0 +1,160 @@
+#include "lowering/cuda/cuda_lowering.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/generated_step.h"
+#include "lowering/cuda/graph_lowering.h"
+#include "lowering/cuda/nvrtc.h"
+
+namespace headrace::cuda {
+namespace {
+
+struct Lowered {
+  Plan plan;
+  KernelSources sources;
+};
+
+Lowered lower(std::string_view text) {
+  Lowered lowered;
+  Result<ir::Graph> graph = ir::parse(text);
+  EXPECT_TRUE(graph.ok()) << graph.status().message();
+  const auto lowering = make_lowering("sm_90");
+  for (const auto& node : graph->nodes()) {
+    const Support support = (*lowering)->supports(*node);
+    EXPECT_TRUE(support.ok()) << *support.why_not;
+  }
+  Result<Plan> plan = lower_graph(*graph, "test", lowered.sources);
+  EXPECT_TRUE(plan.ok()) << plan.status().message();
+  lowered.plan = *std::move(plan);
+  EXPECT_TRUE(verify(lowered.plan).ok()) << verify(lowered.plan).message();
+  return lowered;
+}
+
+// The families of the plan's generated kernels; names of other steps.
+std::vector<std::string> families(const Plan& plan) {
+  std::vector<std::string> names;
+  for (const Step& step : plan.steps) {
+    std::string name = step.attributes.text(kFunction);
+    if (step.kernel == kGenerated) name = name.substr(3, name.rfind('_') - 3);
+    names.push_back(step.kernel == kGenerated ? name : step.kernel);
+  }
+  return names;
+}
+using Names = std::vector<std::string>;
+
+std::string last_function(const Lowered& lowered) {
+  const std::string text = lowered.sources.programs().at(0);
+  return text.substr(text.rfind("struct hr_"));
+}
+
+constexpr std::string_view kChain = R"(graph(%x: f16[s0, 64], %y: f16[64]) symbols(s0: 1 <= 8 <= 512) {
+  %half: f32[] = literal(0.5)
+  %z: f16[s0, 64] = pointwise(%x, %y, %half) {program = "(f16, f16, f32) r3: f32 = cast(r0); r4: f32 = mul(r3, r2); r5: f16 = cast(r4); r6: f16 = add(r5, r1) -> r6"}
+  return %z as "z"
+})";
+
+TEST(CudaLowering, WritesAChainAsOneKernelWithItsConstants) {
+  const Lowered lowered = lower(kChain);
+  EXPECT_EQ(families(lowered.plan), (Names{"pointwise"}));
+  EXPECT_EQ(lowered.plan.steps[0].inputs.size(), 2u) << "the literal is in the kernel";
+  const std::string text = last_function(lowered);
+  for (const std::string_view line :
+       {"load<f16, V>(x1, args.tensors[1], at[1], (args.head.dense >> 1) & 1u);",
+        "const float r2 = round_to<f32>(static_cast<float>(bits_to_double(0x3fe0000000000000ULL)));",
+        "const float r3 = round_to<f32>(r0);\nconst float r4 = fn_mul(r3, r2);\nconst float r5 = "
+        "round_to<f16>(r4);\nconst float r6 = fn_add(r5, r1);\ny0[i] = r6;",
+        "store<f16, V>(args.tensors[2], at[2], y0);", "_body, 8, unsigned>(args);"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << "\nin\n" << text;
+}
+
+TEST(CudaLowering, WritesEachDistinctKernelOnce) {
+  const Lowered lowered = lower(R"(graph(%x: f16[2, 64], %y: f16[4, 64]) {
+  %a: f16[2, 64] = softmax(%x) {axis = 1}
+  %b: f16[4, 64] = softmax(%y) {axis = 1}
+  return %a as "a", %b as "b"
+})");
+  ASSERT_EQ(lowered.plan.steps.size(), 2u);
+  EXPECT_EQ(lowered.plan.steps[0].attributes.text(kFunction),
+            lowered.plan.steps[1].attributes.text(kFunction));
+}
+
+TEST(CudaLowering, CountsIn64BitsWhereTheProfileNeedsIt) {
+  const auto text = [](std::string_view most) {
+    return fmt::format(
+        "graph(%x: f16[s0, 64]) symbols(s0: 1 <= 8 <= {}) {{\n  %y = relu(%x)\n  return %y as \"y\"\n}}",
+        most);
+  };
+  EXPECT_EQ(lower(text("1000")).plan.steps[0].attributes.integer(kIndexBits), 32);
+  EXPECT_EQ(lower(text("1000000000")).plan.steps[0].attributes.integer(kIndexBits), 64);
+}
+
+TEST(CudaLowering, TurnsThroughTilesAndCopiesOtherwise) {
+  EXPECT_EQ(families(lower(R"(graph(%x: f32[64, 32]) {
+  %t: f32[32, 64] = transpose(%x) {perm = [1, 0]}
+  %y: f32[2048] = reshape(%t) {shape = dims[2048]}
+  return %y as "y"
+})")
+                         .plan),
+            (Names{"transpose"}));
+  EXPECT_EQ(families(lower(R"(graph(%x: f32[4, 8]) {
+  %a: f32[4, 8] = relu(%x)
+  %y: f32[4, 16] = concat(%a, %x) {axis = 1}
+  return %y as "y"
+})")
+                         .plan),
+            (Names{"relu", "copy"}));
+}
+
+TEST(CudaLowering, CompilesForEveryTarget) {
+  for (const std::string_view target : targets()) {
+    Result<ir::Graph> graph = ir::parse(kChain);
+    ASSERT_TRUE(graph.ok());
+    const auto lowering = make_lowering(target);
+    ASSERT_TRUE(lowering.ok());
+    const Result<Plan> plan = (*lowering)->lower(*graph), again = (*lowering)->lower(*graph);
+    ASSERT_TRUE(plan.ok()) << plan.status().message();
+    const auto binaries = unpack_code(plan->code);
+    ASSERT_TRUE(binaries);
+    ASSERT_EQ(binaries->size(), 1u);
+    EXPECT_EQ(static_cast<char>((*binaries)[0][1]), 'E') << "of an ELF file";
+    EXPECT_EQ(plan->code, again->code) << "the same bytes each time";
+    EXPECT_NE((*lowering)->fingerprint().find(target), std::string::npos);
+  }
+}
+
+TEST(CudaLowering, NamesTheTargetsThatThereAre) {
+  EXPECT_EQ(make_lowering("sm_20").status().message(),
+            "there is no CUDA target 'sm_20'; there are sm_80, sm_86, sm_89, sm_90");
+}
+
+std::string why_not(std::string_view text) {
+  Result<ir::Graph> graph = ir::parse(text);
+  EXPECT_TRUE(graph.ok()) << graph.status().message();
+  return (*make_lowering("sm_90"))->supports(*graph->nodes().back()).why_not.value_or("");
+}
+
+TEST(CudaLowering, SaysWhatItCannotDo) {
+  EXPECT_EQ(why_not("graph(%x: bool[4, 8]) {\n  %y = cumsum(%x) {axis = 1}\n  return %y as \"y\"\n}"),
+            "cumsum of bool is not supported; numbers are");
+  EXPECT_EQ(
+      why_not("graph(%x: f32[1, 2, 8], %w: f32[3, 2, s0]) symbols(s0: 1 <= 3 <= 5) {\n  %y = conv(%x, %w)\n"
+              "  return %y as \"y\"\n}"),
+      "conv with a window of sizes [3, 2, s0] that change is not supported");
+  EXPECT_EQ(why_not("graph(%x: f32[1, 1, 1, 1, 1, 1, 1, 1, 2]) {\n  %y = neg(%x)\n  return %y as \"y\"\n}"),
+            "a tensor of 9 dimensions is not supported; 8 are");
+  EXPECT_EQ(why_not("graph(%q: f16[1, 4, 2, s0], %k: f16[1, 4, 3, s0]) symbols(s0: 1 <= 3 <= 5) {\n"
+                    "  %y = attention(%q, %k, %k) {scale = 1.0}\n  return %y as \"y\"\n}"),
+            "attention with heads of size s0 is not supported; constant sizes of 1 to 1024 are");
+}
+
+TEST(Nvrtc, TellsWhatTheCompilerDidNotLike) {
+  const std::string programs[] = {"extern \"C\" __global__ void f() { nonsense; }"};
+  const auto binaries = compile_programs(programs, "sm_90");
+  ASSERT_FALSE(binaries.ok());
+  EXPECT_NE(binaries.status().message().find("identifier \"nonsense\" is undefined"), std::string::npos)
+      << binaries.status().message();
+}
+
+}  // namespace
+}  // namespace headrace::cuda

@@ -1,0 +1,244 @@
+// Kernels that work along rows: sizes before `outer` say which row, those from `outer` on are its columns.
+template <int count, class Int> struct RowPlace {
+  Int at[count];
+};
+template <int count, class Int>
+DEVICE RowPlace<count, Int> place_row(const GeneratedArgs<count>& args, i64 row) {
+  RowPlace<count, Int> place;
+#pragma unroll
+  for (int k = 0; k < count; ++k) place.at[k] = 0;
+  add_offsets<count, Int>(args.head, args.tensors, 0, args.head.outer, static_cast<Int>(row), place.at);
+  return place;
+}
+// Where `column` of a row lies in tensor k.
+template <int count, class Int>
+DEVICE Int column_at(const GeneratedArgs<count>& args, const RowPlace<count, Int>& row, int k, Int column) {
+  Int at[1] = {row.at[k]};
+  add_offsets<1, Int>(args.head, args.tensors + k, args.head.outer, args.head.rank, column, at);
+  return at[0];
+}
+
+// A row in registers, `pieces` runs of `width` columns a thread; with no pieces it is read again each time.
+template <class T, class Team, int pieces, int width, int count, class Int> class Row {
+ public:
+  typedef ComputeOf<T> A;
+  DEVICE Row(const GeneratedArgs<count>& args, const RowPlace<count, Int>& place) : args_(args), place_(place) {
+    const Int columns = static_cast<Int>(args.head.columns);
+#pragma unroll
+    for (int p = 0; p < pieces; ++p) {
+      const Int first = (static_cast<Int>(p) * Team::kSize + Team::rank()) * width;
+      if (width > 1 && args.head.vector) {
+        if (first < columns) {
+          const Run<T, width> run = read_run<T, width>(input<T>(args.tensors[0]) + place.at[0] + first);
+#pragma unroll
+          for (int i = 0; i < width; ++i) kept_[p * width + i] = widen(run.values[i]);
+        }
+        continue;
+      }
+#pragma unroll
+      for (int i = 0; i < width; ++i)
+        if (first + i < columns)
+          kept_[p * width + i] = widen(input<T>(args.tensors[0])[column_at<count, Int>(args, place, 0, first + i)]);
+    }
+  }
+  // f(value, column) for the columns of this thread.
+  template <class F> DEVICE void each(F f) const {
+    const Int columns = static_cast<Int>(args_.head.columns);
+    if (pieces == 0) {
+      for (Int c = Team::rank(); c < columns; c += Team::kSize)
+        f(widen(input<T>(args_.tensors[0])[column_at<count, Int>(args_, place_, 0, c)]), c);
+      return;
+    }
+#pragma unroll
+    for (int p = 0; p < pieces; ++p) {
+      const Int first = (static_cast<Int>(p) * Team::kSize + Team::rank()) * width;
+#pragma unroll
+      for (int i = 0; i < width; ++i)
+        if (first + i < columns) f(kept_[p * width + i], first + i);
+    }
+  }
+  // f(values, first column) for runs of columns; stores what it makes of them in tensor `to`. F::tensor<k> …
+  template <class F> DEVICE void map(int to, bool stored, F f) const {
+    const Int columns = static_cast<Int>(args_.head.columns);
+    if (pieces == 0) {
+      for (Int c = Team::rank(); c < columns; c += Team::kSize) {
+        const Int x_at = column_at<count, Int>(args_, place_, 0, c);
+        const A y = f(widen(input<T>(args_.tensors[0])[x_at]), c);
+        if (stored) output<T>(args_.tensors[to])[column_at<count, Int>(args_, place_, to, c)] = narrow<T>(y);
+      }
+      return;
+    }
+#pragma unroll
+    for (int p = 0; p < pieces; ++p) {
+      const Int first = (static_cast<Int>(p) * Team::kSize + Team::rank()) * width;
+      if (width > 1 && args_.head.vector) {
+        if (first < columns) {
+          Run<T, width> run;
+#pragma unroll
+          for (int i = 0; i < width; ++i) run.values[i] = narrow<T>(f(kept_[p * width + i], first + i));
+          write_run<T, width>(output<T>(args_.tensors[to]) + place_.at[to] + first, run);
+        }
+        continue;
+      }
+#pragma unroll
+      for (int i = 0; i < width; ++i)
+        if (first + i < columns) {
+          const A y = f(kept_[p * width + i], first + i);
+          if (stored) output<T>(args_.tensors[to])[column_at<count, Int>(args_, place_, to, first + i)] = narrow<T>(y);
+        }
+    }
+  }
+
+ private:
+  const GeneratedArgs<count>& args_;
+  const RowPlace<count, Int>& place_;
+  A kept_[pieces * width > 0 ? pieces * width : 1];
+};
+
+template <class T, class Team, int pieces, int width, bool logarithm, class Int>
+DEVICE void softmax(const GeneratedArgs<2>& args) {
+  typedef ComputeOf<T> A;
+  const i64 rows = args.head.rows;
+  for (i64 r = Team::first(); Team::goes_on(r, rows); r += Team::step()) {
+    const bool real = r < rows;
+    const RowPlace<2, Int> place = place_row<2, Int>(args, real ? r : rows - 1);
+    const Row<T, Team, pieces, width, 2, Int> row(args, place);
+    A most = -infinity();
+    row.each([&](A x, Int) { most = fn_maximum(most, x); });
+    most = Team::template reduce<Most>(most);
+    A sum = 0;
+    row.each([&](A x, Int) { sum += fn_exp(x - most); });
+    sum = Team::template reduce<Add>(sum);
+    const A scale = logarithm ? fn_log(sum) : A(1) / sum;
+    row.map(1, real, [&](A x, Int) { return logarithm ? x - most - scale : fn_exp(x - most) * scale; });
+  }
+}
+
+// Layer norm (centred) and RMS norm, of x, scale, bias; the host's rows put group norm into the same form.
+template <class T, class Team, int pieces, int width, bool centred, bool scaled, bool biased, class Int>
+DEVICE void normalise(const GeneratedArgs<4>& args, double eps) {
+  typedef ComputeOf<T> A;
+  const i64 rows = args.head.rows;
+  const A count = static_cast<A>(args.head.columns);
+  for (i64 r = Team::first(); Team::goes_on(r, rows); r += Team::step()) {
+    const bool real = r < rows;
+    const RowPlace<4, Int> place = place_row<4, Int>(args, real ? r : rows - 1);
+    const Row<T, Team, pieces, width, 4, Int> row(args, place);
+    A mean = 0;
+    if (centred) {
+      row.each([&](A x, Int) { mean += x; });
+      mean = Team::template reduce<Add>(mean) / count;
+    }
+    A squares = 0;
+    row.each([&](A x, Int) { squares += (x - mean) * (x - mean); });
+    squares = Team::template reduce<Add>(squares);
+    const A by = A(1) / fn_sqrt(squares / count + static_cast<A>(eps));
+    row.map(3, real, [&](A x, Int c) {
+      A y = (x - mean) * by;
+      if (scaled) y *= widen(input<T>(args.tensors[1])[column_at<4, Int>(args, place, 1, c)]);
+      if (biased) y += widen(input<T>(args.tensors[2])[column_at<4, Int>(args, place, 2, c)]);
+      return y;
+    });
+  }
+}
+
+// What a reduction starts from, and what becomes of it.
+template <class Op, class S> struct Start {
+  DEVICE static S value() { return S(0); }
+};
+template <class S> struct Start<Multiply, S> {
+  DEVICE static S value() { return S(1); }
+};
+template <class S> struct Start<All, S> {
+  DEVICE static S value() { return S(1); }
+};
+template <class S> struct Extreme {
+  DEVICE static S low() { return S(-9223372036854775807LL - 1); }
+  DEVICE static S high() { return S(9223372036854775807LL); }
+};
+template <> struct Extreme<float> {
+  DEVICE static float low() { return -infinity(); }
+  DEVICE static float high() { return infinity(); }
+};
+template <> struct Extreme<double> {
+  DEVICE static double low() { return -static_cast<double>(infinity()); }
+  DEVICE static double high() { return static_cast<double>(infinity()); }
+};
+template <class S> struct Start<Most, S> {
+  DEVICE static S value() { return Extreme<S>::low(); }
+};
+template <class S> struct Start<Least, S> {
+  DEVICE static S value() { return Extreme<S>::high(); }
+};
+
+template <class A, bool tests> struct Kept { typedef typename Sum<A>::type type; };
+template <class A> struct Kept<A, true> { typedef i32 type; };
+
+// Op of all columns; any and all are of whether they are not 0.
+template <class T, class To, class Team, class Op, bool mean, bool tests, class Int>
+DEVICE void reduce_rows(const GeneratedArgs<2>& args) {
+  typedef ComputeOf<T> A;
+  typedef typename Kept<A, tests>::type S;
+  const i64 rows = args.head.rows;
+  const Int columns = static_cast<Int>(args.head.columns);
+  for (i64 r = Team::first(); Team::goes_on(r, rows); r += Team::step()) {
+    const bool real = r < rows;
+    const RowPlace<2, Int> place = place_row<2, Int>(args, real ? r : rows - 1);
+    S sum = Start<Op, S>::value();
+    for (Int c = Team::rank(); c < columns; c += Team::kSize) {
+      const A x = widen(input<T>(args.tensors[0])[column_at<2, Int>(args, place, 0, c)]);
+      sum = Op::of(sum, tests ? S(x != A(0)) : static_cast<S>(x));
+    }
+    sum = Team::template reduce<Op>(sum);
+    if (mean) sum = static_cast<S>(sum / static_cast<S>(args.head.columns));
+    if (real && Team::rank() == 0) output<To>(args.tensors[1])[place.at[1]] = narrow<To>(sum);
+  }
+}
+
+template <class T, class Team, bool most, class Int>
+DEVICE void arg_reduce_rows(const GeneratedArgs<2>& args) {
+  typedef ComputeOf<T> A;
+  const i64 rows = args.head.rows;
+  const Int columns = static_cast<Int>(args.head.columns);
+  for (i64 r = Team::first(); Team::goes_on(r, rows); r += Team::step()) {
+    const bool real = r < rows;
+    const RowPlace<2, Int> place = place_row<2, Int>(args, real ? r : rows - 1);
+    // A thread without a column takes the first one's: the better of equals is unchanged.
+    Pair<A> best = {widen(input<T>(args.tensors[0])[place.at[0]]), 0};
+    for (Int c = Team::rank(); c < columns; c += Team::kSize) {
+      const Pair<A> here = {widen(input<T>(args.tensors[0])[column_at<2, Int>(args, place, 0, c)]),
+                            static_cast<i64>(c)};
+      best = Best<most>::of(best, here);
+    }
+    best = Team::template reduce<Best<most>>(best);
+    if (real && Team::rank() == 0) output<i64>(args.tensors[1])[place.at[1]] = best.index;
+  }
+}
+
+// Running sums: a warp takes 32 columns at a time.
+template <class T, int warps, class Int>
+DEVICE void cumsum_rows(const GeneratedArgs<2>& args) {
+  typedef WarpTeam<warps> Team;
+  typedef typename Sum<ComputeOf<T>>::type S;
+  const i64 rows = args.head.rows;
+  const Int columns = static_cast<Int>(args.head.columns);
+  const int lane = Team::rank();
+  for (i64 r = Team::first(); r < rows; r += Team::step()) {
+    const RowPlace<2, Int> place = place_row<2, Int>(args, r);
+    S before = 0;
+    for (Int begin = 0; begin < columns; begin += 32) {
+      const Int c = begin + lane;
+      S sum = 0;
+      if (c < columns)
+        sum = static_cast<S>(widen(input<T>(args.tensors[0])[column_at<2, Int>(args, place, 0, c)]));
+#pragma unroll
+      for (int by = 1; by < 32; by <<= 1) {
+        const S other = SHUFFLE_UP(sum, by);
+        if (lane >= by) sum = wrap_add(sum, other);
+      }
+      sum = wrap_add(sum, before);
+      if (c < columns) output<T>(args.tensors[1])[column_at<2, Int>(args, place, 1, c)] = narrow<T>(sum);
+      before = SHUFFLE(sum, 31);
+    }
+  }
+}

@@ -1,0 +1,20 @@
+// Steps that make each element of their results from elements at the same place, or at a place that indices
+// say. One function an op, or a few.
+#pragma once
+
+#include "ir/graph.h"
+#include "lowering/cuda/step_writer.h"
+
+namespace headrace::cuda {
+
+Status write_pointwise(StepWriter& writer, const ir::Node& node);  // a function or a program
+Status write_batch_norm(StepWriter& writer, const ir::Node& node);
+Status write_rotary(StepWriter& writer, const ir::Node& node);
+Status write_fill(StepWriter& writer, const ir::Node& node);  // fill, dim_value, iota
+Status write_gather(StepWriter& writer, const ir::Node& node);
+Status write_gather_elements(StepWriter& writer, const ir::Node& node);
+Status write_index(StepWriter& writer, const ir::Node& node);
+// Copies elements of one shape and dtype, whatever the strides.
+void write_copy(StepWriter& writer, const ir::Node& node, TensorIndex from, TensorIndex to);
+
+}  // namespace headrace::cuda

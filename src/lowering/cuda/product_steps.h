@@ -1,0 +1,13 @@
+// Matrix products and attention by kernels of ours, for what the libraries do not take.
+#pragma once
+
+#include "ir/graph.h"
+#include "lowering/cuda/step_writer.h"
+
+namespace headrace::cuda {
+
+Status write_matmul(StepWriter& writer, const ir::Node& node);
+// REQUIRES: the sizes of a head are constants.
+Status write_attention(StepWriter& writer, const ir::Node& node);
+
+}  // namespace headrace::cuda

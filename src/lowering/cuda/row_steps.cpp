@@ -1,0 +1,226 @@
+#include "lowering/cuda/row_steps.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "kernels/cuda/generated_step.h"
+
+namespace headrace::cuda {
+
+namespace {
+
+// The dimensions that `axes` does not name, then those.
+std::vector<int64_t> axes_last(size_t rank, const std::vector<int64_t>& axes) {
+  std::vector<int64_t> perm;
+  for (size_t d = 0; d < rank; ++d)
+    if (std::find(axes.begin(), axes.end(), static_cast<int64_t>(d)) == axes.end())
+      perm.push_back(static_cast<int64_t>(d));
+  std::vector<int64_t> sorted = axes;
+  std::sort(sorted.begin(), sorted.end());
+  perm.insert(perm.end(), sorted.begin(), sorted.end());
+  return perm;
+}
+
+// A step along the last `inner` dimensions of its first input.
+class RowStep {
+ public:
+  RowStep(StepWriter& writer, TensorIndex x, size_t inner)
+      : writer_(writer), x_(writer.builder().at(x)), outer_(x_.shape.size() - inner) {
+    rows_ = element_count(std::span<const Dim>(x_.shape).first(outer_));
+    columns_ = element_count(std::span<const Dim>(x_.shape).subspan(outer_));
+    team_ = writer.row_team(rows_, columns_, neighbours_are_rows());
+  }
+
+  RowTeam& team() { return team_; }
+  const std::string& type() const { return team_.type; }
+  void use_warps() { team_ = {"WarpTeam<4>", {128, 1}, 32, 4}; }
+
+  // "pieces, width" of a Row: in registers, if the row fits there.
+  std::string cache() {
+    constexpr int64_t kRegisters = 32;
+    const std::optional<int64_t> most = writer_.at_most(columns_);
+    width_ = StepWriter::vector_width({x_.dtype});
+    if (!most || team_.threads[1] > 1 || team_.rows_per_block == 32) {
+      width_ = 1;
+      return "0, 1";
+    }
+    while (width_ > 1 && width_ * team_.size >= 2 * *most) width_ /= 2;
+    const int64_t run = width_ * team_.size, pieces = std::max<int64_t>(1, (*most + run - 1) / run);
+    if (pieces * width_ > kRegisters) {
+      width_ = 1;
+      return "0, 1";
+    }
+    return fmt::format("{}, {}", pieces, width_);
+  }
+
+  void add(const ir::Node& node, std::string family, std::string call, std::vector<TensorIndex> inputs,
+           TensorIndex output, std::string_view not_empty = "") {
+    StepWriter::Step step;
+    step.text = {std::move(family), "", 0, team_.block(), std::move(call)};
+    step.rule = kRowsRule;
+    step.inputs = std::move(inputs);
+    step.outputs = {output};
+    step.attributes = {{std::string(kOuter), static_cast<int64_t>(outer_)},
+                       {std::string(kThreads), team_.threads},
+                       {std::string(kRowsPerBlock), team_.rows_per_block},
+                       {std::string(kWidth), width_}};
+    if (!not_empty.empty()) step.attributes.set(kNotEmpty, std::string(not_empty));
+    writer_.add(node, std::move(step));
+  }
+
+ private:
+  // Whether neighbours in memory belong to different rows.
+  bool neighbours_are_rows() const {
+    for (size_t d = outer_; d < x_.shape.size(); ++d)
+      if (x_.strides[d] == Dim(1) && !(x_.shape[d] == Dim(1))) return false;
+    return outer_ > 0 && x_.strides[outer_ - 1] == Dim(1);
+  }
+
+  StepWriter& writer_;
+  PlanTensor x_;
+  size_t outer_;
+  Dim rows_, columns_;
+  RowTeam team_;
+  int64_t width_ = 1;
+};
+
+// [N, C, spatial..] as [N, groups, C / groups, spatial..].
+TensorIndex split_channels(PlanBuilder& builder, TensorIndex tensor, int64_t groups) {
+  const PlanTensor x = builder.at(tensor);
+  const Dim part = Dim::floor_div(x.shape[1], groups);
+  Shape shape = x.shape, strides = x.strides;
+  shape[1] = part;
+  shape.insert(shape.begin() + 1, groups);
+  strides.insert(strides.begin() + 1, x.strides[1] * part);
+  return builder.add_view(tensor, std::move(shape), std::move(strides), x.offset);
+}
+
+// A scale [C] as an operand of [N, groups, C / groups, spatial..].
+TensorIndex split_scale(PlanBuilder& builder, TensorIndex tensor, int64_t groups, size_t spatial) {
+  if (tensor == kNone) return kNone;
+  const PlanTensor x = builder.at(tensor);
+  const Dim part = Dim::floor_div(x.shape[0], groups);
+  Shape shape = {groups, part}, strides = {x.strides[0] * part, x.strides[0]};
+  shape.insert(shape.end(), spatial, Dim(1));
+  strides.insert(strides.end(), spatial, Dim(0));
+  return builder.add_view(tensor, std::move(shape), std::move(strides), x.offset);
+}
+
+// A reduction's result, read by the dimensions that are left alone.
+TensorIndex without_kept(PlanBuilder& builder, TensorIndex tensor, std::vector<int64_t> axes, bool keepdim,
+                         size_t inner) {
+  PlanTensor y = builder.at(tensor);
+  std::sort(axes.rbegin(), axes.rend());
+  for (const int64_t axis : axes) {
+    if (!keepdim) break;
+    y.shape.erase(y.shape.begin() + axis);
+    y.strides.erase(y.strides.begin() + axis);
+  }
+  y.shape.insert(y.shape.end(), inner, Dim(1));
+  y.strides.insert(y.strides.end(), inner, Dim(0));
+  return builder.add_view(tensor, y.shape, y.strides, y.offset);
+}
+
+}  // namespace
+
+Status write_softmax(StepWriter& writer, const ir::Node& node) {
+  PlanBuilder& builder = writer.builder();
+  HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
+  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
+  const std::vector<int64_t> perm =
+      axes_last(builder.at(from).shape.size(), {node.attributes().integer("axis")});
+  const TensorIndex x = builder.transpose_view(from, perm), y = builder.transpose_view(to, perm);
+  RowStep step(writer, x, 1);
+  const std::string cache = step.cache();
+  step.add(node, "softmax",
+           fmt::format("softmax<{}, {}, {}, {}, %>(args);", type_name(node.output()->dtype()), step.type(),
+                       cache, node.attributes().flag("log")),
+           {x}, y);
+  return {};
+}
+
+Status write_norm(StepWriter& writer, const ir::Node& node) {
+  PlanBuilder& builder = writer.builder();
+  const bool centred = !node.is("rms_norm");
+  HR_ASSIGN(TensorIndex x, builder.tensor(node.input(0)));
+  HR_ASSIGN(TensorIndex scale, builder.tensor(node.input(1)));
+  HR_ASSIGN(TensorIndex bias, builder.tensor(node.input(2)));
+  HR_ASSIGN(TensorIndex y, builder.tensor(node.output()));
+  auto inner = static_cast<size_t>(node.attributes().integer("axes", 1));
+  if (node.is("group_norm")) {
+    const int64_t groups = node.attributes().integer("groups", 1);
+    const size_t spatial = builder.at(x).shape.size() - 2;
+    x = split_channels(builder, x, groups);
+    y = split_channels(builder, y, groups);
+    scale = split_scale(builder, scale, groups, spatial);
+    bias = split_scale(builder, bias, groups, spatial);
+    inner = spatial + 1;
+  }
+  RowStep step(writer, x, inner);
+  const std::string cache = step.cache();
+  const DType dtype = node.output()->dtype();
+  step.add(node, std::string(node.op()->name),
+           fmt::format("normalise<{}, {}, {}, {}, {}, {}, %>(args, {});", type_name(dtype), step.type(),
+                       cache, centred, scale != kNone, bias != kNone,
+                       constant_text(DType::kF64, node.attributes().number("eps"))),
+           {x, scale, bias}, y);
+  return {};
+}
+
+Status write_reduce(StepWriter& writer, const ir::Node& node) {
+  PlanBuilder& builder = writer.builder();
+  const std::string kind = node.attributes().text("kind");
+  const std::vector<int64_t> axes = node.attributes().integers("axes");
+  HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
+  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
+  const TensorIndex x = builder.transpose_view(from, axes_last(builder.at(from).shape.size(), axes));
+  const TensorIndex y = without_kept(builder, to, axes, node.attributes().flag("keepdim"), axes.size());
+  RowStep step(writer, x, axes.size());
+  const std::string_view op = kind == "max"    ? "Most"
+                              : kind == "min"  ? "Least"
+                              : kind == "prod" ? "Multiply"
+                              : kind == "any"  ? "Any"
+                              : kind == "all"  ? "All"
+                                               : "Add";
+  const bool extreme = kind == "max" || kind == "min";
+  step.add(node, "reduce_" + kind,
+           fmt::format("reduce_rows<{}, {}, {}, {}, {}, {}, %>(args);", type_name(node.input(0)->dtype()),
+                       type_name(node.output()->dtype()), step.type(), op, kind == "mean",
+                       kind == "any" || kind == "all"),
+           {x}, y, extreme ? kind : "");
+  return {};
+}
+
+Status write_arg_reduce(StepWriter& writer, const ir::Node& node) {
+  PlanBuilder& builder = writer.builder();
+  const std::string kind = node.attributes().text("kind");
+  const int64_t axis = node.attributes().integer("axis");
+  HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
+  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
+  const TensorIndex x = builder.transpose_view(from, axes_last(builder.at(from).shape.size(), {axis}));
+  const TensorIndex y = without_kept(builder, to, {axis}, node.attributes().flag("keepdim"), 1);
+  RowStep step(writer, x, 1);
+  step.add(node, "arg_" + kind,
+           fmt::format("arg_reduce_rows<{}, {}, {}, %>(args);", type_name(node.input(0)->dtype()),
+                       step.type(), kind == "max"),
+           {x}, y, "arg " + kind);
+  return {};
+}
+
+Status write_cumsum(StepWriter& writer, const ir::Node& node) {
+  PlanBuilder& builder = writer.builder();
+  HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
+  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
+  const std::vector<int64_t> perm =
+      axes_last(builder.at(from).shape.size(), {node.attributes().integer("axis")});
+  const TensorIndex x = builder.transpose_view(from, perm), y = builder.transpose_view(to, perm);
+  RowStep step(writer, x, 1);
+  step.use_warps();
+  step.add(node, "cumsum", fmt::format("cumsum_rows<{}, 4, %>(args);", type_name(node.output()->dtype())),
+           {x}, y);
+  return {};
+}
+
+}  // namespace headrace::cuda
