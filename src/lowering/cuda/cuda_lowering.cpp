@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "kernels/cuda/fingerprint.h"
 #include "kernels/cuda/generated_step.h"
 #include "lowering/cuda/cuda_support.h"
 #include "lowering/cuda/graph_lowering.h"
@@ -20,7 +21,7 @@ constexpr std::array<std::string_view, 4> kTargets = {"sm_80", "sm_86", "sm_89",
 
 class CudaLowering : public Lowering {
  public:
-  explicit CudaLowering(std::string target) : target_(std::move(target)) {}
+  explicit CudaLowering(int sm) : sm_(sm) {}
 
   std::string_view name() const override { return "cuda"; }
   Support supports(const ir::Node& node) const override { return supports_node(node); }
@@ -35,22 +36,19 @@ class CudaLowering : public Lowering {
     preferences.fuse_residual = true;
     return preferences;
   }
-  // The device library is a part of every kernel's text, and the version says which library it was.
-  std::string fingerprint() const override {
-    return fmt::format("cuda {} {} kernels 1", target_, nvrtc_version());
-  }
+  std::string fingerprint() const override { return cuda::fingerprint(sm_); }
 
   Result<Plan> lower(const ir::Graph& graph) const override {
     KernelSources sources;
-    HR_ASSIGN(Plan plan, lower_graph(graph, fingerprint(), sources));
+    HR_ASSIGN(Plan plan, lower_graph(graph, sm_, sources));
     if (sources.empty()) return plan;
-    HR_ASSIGN(const auto binaries, compile_programs(sources.programs(), target_));
+    HR_ASSIGN(const auto binaries, compile_programs(sources.programs(), fmt::format("sm_{}", sm_)));
     plan.code = pack_code(binaries);
     return plan;
   }
 
  private:
-  std::string target_;
+  int sm_;
 };
 
 }  // namespace
@@ -60,7 +58,7 @@ std::span<const std::string_view> targets() { return kTargets; }
 Result<std::unique_ptr<Lowering>> make_lowering(std::string_view target) {
   if (std::find(kTargets.begin(), kTargets.end(), target) == kTargets.end())
     return invalid_argument("there is no CUDA target '{}'; there are {}", target, fmt::join(kTargets, ", "));
-  return std::unique_ptr<Lowering>(std::make_unique<CudaLowering>(std::string(target)));
+  return std::unique_ptr<Lowering>(std::make_unique<CudaLowering>(*parse_target(target)));
 }
 
 }  // namespace headrace::cuda

@@ -279,6 +279,22 @@ Status write_index(StepWriter& writer, const ir::Node& node) {
   return {};
 }
 
+void write_function(StepWriter& writer, const ir::Node& node, Pointwise function, TensorIndex from,
+                    TensorIndex to) {
+  const DType dtype = writer.builder().at(to).dtype;
+  ElementText text;
+  text.add_input(0, dtype);
+  text.add_statements(instructions_text({{dtype}, {{function, dtype, {0}}}, {1}}));
+  text.add_output(1, dtype);
+  StepWriter::Step step;
+  step.text = text.kernel(std::string(info(function).name));
+  step.rule = kElementsRule;
+  step.inputs = {from};
+  step.outputs = {to};
+  step.attributes = {{std::string(kWidth), text.width()}};
+  writer.add(node, std::move(step));
+}
+
 void write_copy(StepWriter& writer, const ir::Node& node, TensorIndex from, TensorIndex to) {
   PlanBuilder& builder = writer.builder();
   const PlanTensor x = builder.at(from), y = builder.at(to);

@@ -2,6 +2,7 @@
 // say. One function an op, or a few.
 #pragma once
 
+#include "core/pointwise.h"
 #include "ir/graph.h"
 #include "lowering/cuda/step_writer.h"
 
@@ -14,6 +15,9 @@ Status write_fill(StepWriter& writer, const ir::Node& node);  // fill, dim_value
 Status write_gather(StepWriter& writer, const ir::Node& node);
 Status write_gather_elements(StepWriter& writer, const ir::Node& node);
 Status write_index(StepWriter& writer, const ir::Node& node);
+// One unary function of elements; `to` may be `from`.
+void write_function(StepWriter& writer, const ir::Node& node, Pointwise function, TensorIndex from,
+                    TensorIndex to);
 // Copies elements of one shape and dtype, whatever the strides.
 void write_copy(StepWriter& writer, const ir::Node& node, TensorIndex from, TensorIndex to);
 

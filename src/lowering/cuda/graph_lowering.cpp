@@ -5,8 +5,9 @@
 #include <utility>
 
 #include "core/error.h"
+#include "kernels/cuda/fingerprint.h"
 #include "lowering/cuda/element_steps.h"
-#include "lowering/cuda/product_steps.h"
+#include "lowering/cuda/library_steps.h"
 #include "lowering/cuda/row_steps.h"
 #include "lowering/cuda/window_steps.h"
 
@@ -49,15 +50,15 @@ constexpr Row kRows[] = {
     {"max_pool", write_pool},
     {"avg_pool", write_pool},
     {"adaptive_avg_pool", write_pool},
-    {"matmul", write_matmul},
-    {"conv", write_conv},
-    {"attention", write_attention},
+    {"matmul", lower_matmul},
+    {"conv", lower_conv},
+    {"attention", lower_attention},
 };
 
 class GraphLowering {
  public:
-  GraphLowering(const ir::Graph& graph, std::string fingerprint, KernelSources& sources)
-      : graph_(graph), builder_(graph, "cuda", std::move(fingerprint)), writer_(builder_, sources) {}
+  GraphLowering(const ir::Graph& graph, int sm, KernelSources& sources)
+      : graph_(graph), builder_(graph, "cuda", fingerprint(sm)), writer_(builder_, sources, sm) {}
 
   Result<Plan> run() {
     builder_.write_outputs_through_reshapes();
@@ -149,8 +150,8 @@ class GraphLowering {
 
 }  // namespace
 
-Result<Plan> lower_graph(const ir::Graph& graph, std::string fingerprint, KernelSources& sources) {
-  return GraphLowering(graph, std::move(fingerprint), sources).run();
+Result<Plan> lower_graph(const ir::Graph& graph, int sm, KernelSources& sources) {
+  return GraphLowering(graph, sm, sources).run();
 }
 
 }  // namespace headrace::cuda

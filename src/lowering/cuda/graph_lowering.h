@@ -8,7 +8,7 @@
 
 namespace headrace::cuda {
 
-// Plan::code is left to the caller, who compiles `sources`.
-Result<Plan> lower_graph(const ir::Graph& graph, std::string fingerprint, KernelSources& sources);
+// `sm`: of the target, 90. Plan::code is left to the caller, who compiles `sources`.
+Result<Plan> lower_graph(const ir::Graph& graph, int sm, KernelSources& sources);
 
 }  // namespace headrace::cuda

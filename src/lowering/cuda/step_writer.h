@@ -33,9 +33,10 @@ struct RowTeam {
 
 class StepWriter {
  public:
-  StepWriter(PlanBuilder& builder, KernelSources& sources);
+  StepWriter(PlanBuilder& builder, KernelSources& sources, int sm);
 
   PlanBuilder& builder() { return builder_; }
+  int sm() const { return sm_; }  // of the target: 90
   const DimBindings& opt() const { return opt_; }
   // A size at the profile's opt, or most; at least 0. nullopt where it cannot be said.
   std::optional<int64_t> at_opt(const Dim& dim) const;
@@ -68,6 +69,7 @@ class StepWriter {
 
   PlanBuilder& builder_;
   KernelSources& sources_;
+  int sm_;
   DimBindings opt_, most_, least_;
 };
 
