@@ -119,9 +119,17 @@ def test_bench_tells_the_difference_from_what_was_expected(tool, wide, wide_engi
 
 
 def test_bench_under_a_memory_limit_tells_which_batches_fit(tool, wide_engine):
-    need = tool.json("bench", wide_engine, "--weight-budget", "0", "--batch", "1", "--repeat", "1", "--no-plot")
-    limit = need["rows"][0]["memory"]["device_peak_bytes"]
-    message = tool.error(5, "run", wide_engine, "--random", "0", "--memory-limit", limit // 4)
+    batches = ["--batch", "1,64", "--repeat", "1", "--no-plot"]
+    rows = tool.json("bench", wide_engine, "--weight-budget", "0", *batches)["rows"]
+    small, large = (row["memory"]["device_used_bytes"] for row in rows)
+    limit = ["--memory-limit", (small + large) // 2]
+    fits, refused = tool.json("bench", wide_engine, *limit, *batches)["rows"]
+    assert fits["memory"]["device_peak_bytes"] <= limit[1] and fits["runs"] == 1
+    assert refused["error"]["code"] == "exhausted" and "does not fit a memory limit of" in refused["error"]["message"]
+    lines = tool.ok("bench", wide_engine, *limit, *batches).splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["batch", "1", "64"] and lines[2].endswith("does not fit")
+    assert "batch 64: wide.engine does not fit" in lines[4] and "it needs at least" in lines[4]
+    message = tool.error(5, "run", wide_engine, "--random", "0", "--memory-limit", small // 4)
     assert "does not fit a memory limit of" in message and "it needs at least" in message
 
 
@@ -251,6 +259,13 @@ def test_an_error_in_json_has_its_code_and_message(tool):
 def test_no_progress_bar_goes_into_a_pipe(tool, wide):
     done = tool.run("compile", wide[0], "--device", "reference")
     assert done.returncode == 0 and done.stderr == ""
+
+
+def test_help_says_what_every_option_takes(tool):
+    for command in ["compile", "run", "bench", "inspect", "verify"]:
+        said = tool.ok(command, "--help")
+        assert "--json" in said and "Exit codes:" in said
+        assert not re.search(r"\b(TEXT|INT|UINT|FLOAT)\b", said), command
 
 
 def test_help_documents_the_exit_codes(tool):
