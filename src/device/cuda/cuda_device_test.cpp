@@ -76,8 +76,7 @@ TEST_F(Cuda, RefusesMoreMemoryThanThereIs) {
   const auto memory = device_->allocate(gib(1 << 14), "the arena");
   ASSERT_FALSE(memory.ok());
   EXPECT_EQ(memory.status().code(), Code::kExhausted);
-  EXPECT_EQ(memory.status().message().find("cannot allocate 16384.00 GiB for the arena on CUDA device 0 ("),
-            0u)
+  EXPECT_EQ(memory.status().message().find("cannot allocate 16.00 TiB for the arena on CUDA device 0 ("), 0u)
       << memory.status().message();
   EXPECT_EQ(device_->used(), Bytes{});
 }

@@ -1,0 +1,65 @@
+// A stand-in for libcuda.so.1 over host memory, so that src/device/cuda is tested where there is no GPU.
+//
+// Streams work at once; captures, graphs, registered memory and what each call refuses follow the driver's
+// documentation. There are no kernels. HEADRACE_FAKE_CUDA, read at every call, changes it:
+// "version=12040 devices=0 cuMemHostRegister=801", where a function's name gives the error that it returns.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <vector>
+
+namespace headrace::fake_cuda {
+
+struct Node {
+  CUDA_MEMCPY3D params = {};
+  std::vector<size_t> after;
+};
+struct Graph {
+  std::vector<CUgraphNode> handles;  // of nodes, by index
+  std::vector<Node> nodes;
+};
+struct Executable {
+  std::vector<Node> nodes;
+  std::map<CUgraphNode, size_t> index;
+};
+struct Capture {
+  cuuint64_t id;
+  Graph* graph;
+  bool open = true, broken = false;
+};
+struct Stream {
+  Capture* capture = nullptr;  // perhaps one that is over
+  bool origin = false;
+  std::vector<size_t> last;
+  std::vector<CUgraphNode> last_handles;
+  bool capturing() const { return capture && capture->open; }
+};
+struct Event {
+  Capture* capture = nullptr;
+  std::vector<size_t> last;
+};
+
+// The driver's whole state; never freed, as the driver's own is not.
+struct State {
+  std::mutex mutex;
+  std::map<std::byte*, size_t> device, pinned, registered;
+  size_t used = 0;
+  cuuint64_t captures = 0;
+  uintptr_t nodes = 0;
+  std::map<CUgraphNode, CUDA_MEMCPY3D> copies;  // of graphs that are not destroyed
+  Stream standard;                              // the default stream
+  static thread_local int contexts;             // pushed
+};
+State& state();
+// The error that HEADRACE_FAKE_CUDA asks `function` for, else CUDA_SUCCESS.
+CUresult asked(const char* function);
+int setting(const char* name, int otherwise);
+
+CUresult do_copy(const CUDA_MEMCPY3D& params);
+inline constexpr size_t kTotalMemory = size_t{8} << 30;
+
+}  // namespace headrace::fake_cuda
