@@ -114,7 +114,7 @@ Status check(char** arguments) {
   HR_ASSIGN(Plan plan, backend.lowering->lower(graph));
   const auto evaluator = reference::make_evaluator();
   HR_ASSIGN(PlanRunner runner, PlanRunner::create(std::move(plan), *backend.kernels, backend.packer.get(),
-                                                  *evaluator, ArchiveReader(archive)));
+                                                  *evaluator, ArchiveReader(archive), backend.device));
   HR_ASSIGN(auto given, read_tensors(arguments[4]));
   std::vector<HostTensor> inputs;
   for (const InputSpec& spec : runner.plan().inputs) {

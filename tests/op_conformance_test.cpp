@@ -83,7 +83,7 @@ std::string failure(const OpCase& test, TestBackend& backend) {
       storages["x" + std::to_string(i)] = make_operand(test, i, {}).bytes;
   const auto evaluator = reference::make_evaluator();
   Result<PlanRunner> runner = PlanRunner::create(*std::move(plan), *backend.kernels, backend.packer.get(),
-                                                 *evaluator, MemoryReader(std::move(storages)));
+                                                 *evaluator, MemoryReader(std::move(storages)), backend.device);
   if (!runner.ok()) return runner.status().message();
   for (const DimBindings& bindings : test.bindings) {
     const std::string name = run_name(test, bindings);

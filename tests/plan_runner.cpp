@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "device_blocks.h"
 #include "engine/engine_format.h"
 
 namespace headrace::test {
@@ -27,6 +28,7 @@ class Block {
   Block(Block&&) = default;  // the vector's memory stays where it is
   std::byte* data() { return memory_.data() + start_; }
   size_t size() const { return size_; }
+  std::span<std::byte> bytes() { return {data(), size_}; }
   void poison() { std::fill_n(data(), size_, kPoison); }
   bool intact() const {
     const auto is_guard = [](std::byte byte) { return byte == kGuardByte; };
@@ -68,6 +70,8 @@ struct Run {
   std::vector<std::unique_ptr<RowSource>> rows;
 
   Status check_lifetime(const Step& step, StepIndex index) const;
+  // Whether the arena's buffer is touched by `step` last, and not after.
+  bool ends_with(size_t buffer, StepIndex step) const;
   Result<HostTensor> read(TensorIndex tensor);
 };
 
@@ -82,6 +86,11 @@ Status Run::check_lifetime(const Step& step, StepIndex index) const {
                               buffer.first_step, buffer.last_step);
     }
   return {};
+}
+
+bool Run::ends_with(size_t buffer, StepIndex step) const {
+  return plan.buffers[buffer].kind == BufferKind::kArena && plan.buffers[buffer].last_step == step &&
+         static_cast<size_t>(step) + 1 < plan.steps.size();
 }
 
 Result<HostTensor> Run::read(TensorIndex index) {
@@ -145,13 +154,94 @@ Status check_round_trip(const Plan& plan) {
   return {};
 }
 
+Status run_on_host(const Prepared& prepared, std::span<std::byte* const> addresses,
+                   std::span<RowSource* const> rows, Run& run) {
+  const Plan& plan = run.plan;
+  NoQueue queue;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto index = static_cast<StepIndex>(i);
+    HR_TRY(run.check_lifetime(plan.steps[i], index));
+    Block workspace(prepared.workspace(index).count);
+    HR_TRY(prepared.enqueue(index, {addresses, rows, workspace.data()}, queue));
+    if (!workspace.intact()) return internal_error("step {} '{}' left its workspace", i, plan.steps[i].label);
+    for (size_t b = 0; b < run.blocks.size(); ++b) {
+      if (!run.blocks[b].intact())
+        return internal_error("step {} '{}' left buffer {}", i, plan.steps[i].label, b);
+      if (run.ends_with(b, index)) run.blocks[b].poison();
+    }
+  }
+  return {};
+}
+
+// Each step by itself, so that a failure is the step's; then all of them captured and launched as a graph,
+// which must give the same bytes. The host's blocks are what the device's hold before and after.
+Status run_on_device(QueuedDevice& device, const Prepared& prepared, Run& run) {
+  const Plan& plan = run.plan;
+  HR_ASSIGN(const std::unique_ptr<WorkQueue> queue, device.make_work_queue());
+  DeviceBlocks blocks(device, *queue);
+  std::vector<std::byte*> addresses, workspaces;
+  for (Block& block : run.blocks) {
+    HR_ASSIGN(std::byte* const address, blocks.add(block.bytes(), "a buffer of a test"));
+    addresses.push_back(address);
+  }
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const std::vector<std::byte> poison(
+        static_cast<size_t>(prepared.workspace(static_cast<StepIndex>(i)).count), kPoison);
+    HR_ASSIGN(std::byte* const address, blocks.add(poison, "a workspace of a test"));
+    workspaces.push_back(address);
+  }
+  const std::vector<RowSource*> rows(plan.weights.size(), nullptr);
+  const auto enqueue = [&](size_t i) {
+    return prepared.enqueue(static_cast<StepIndex>(i), {addresses, rows, workspaces[i]}, *queue);
+  };
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const auto index = static_cast<StepIndex>(i);
+    HR_TRY(run.check_lifetime(plan.steps[i], index));
+    HR_TRY(enqueue(i));
+    HR_TRY(queue->synchronize().with_context(fmt::format("step {} '{}'", i, plan.steps[i].label)));
+    for (size_t b = 0; b < run.blocks.size(); ++b)
+      if (run.ends_with(b, index)) {
+        run.blocks[b].poison();
+        HR_TRY(blocks.write(b, run.blocks[b].bytes()));
+      }
+  }
+  std::vector<std::vector<std::byte>> first;
+  for (size_t b = 0; b < run.blocks.size(); ++b) {
+    first.emplace_back(run.blocks[b].size());
+    HR_TRY(blocks.read(b, first.back()));
+  }
+  HR_TRY(queue->begin_capture());
+  Status captured;
+  for (size_t i = 0; i < plan.steps.size() && captured.ok(); ++i) captured = enqueue(i);
+  Result<std::unique_ptr<WorkGraph>> graph = queue->end_capture();
+  HR_TRY(captured.with_context("while capturing"));
+  HR_TRY(graph.status().with_context("the end of a capture"));
+  HR_TRY(queue->launch(**graph));
+  HR_TRY(queue->synchronize().with_context("the steps as a graph"));
+  for (size_t b = 0; b < run.blocks.size(); ++b) {
+    HR_TRY(blocks.read(b, run.blocks[b].bytes()));
+    const bool is_result = plan.buffers[b].kind == BufferKind::kOutput;
+    if (is_result && !std::ranges::equal(run.blocks[b].bytes(), first[b]))
+      return internal_error("a graph of the same steps gives other bytes in buffer {}", b);
+  }
+  std::vector<std::byte> workspace;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    workspace.resize(static_cast<size_t>(prepared.workspace(static_cast<StepIndex>(i)).count));
+    HR_TRY(blocks.read(run.blocks.size() + i, workspace)
+               .with_context(fmt::format("the workspace of step {} '{}'", i, plan.steps[i].label)));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<PlanRunner> PlanRunner::create(Plan plan, Kernels& kernels, const Packer* packer,
-                                      const Evaluator& evaluator, const WeightSourceReader& reader) {
+                                      const Evaluator& evaluator, const WeightSourceReader& reader,
+                                      QueuedDevice* device) {
   HR_TRY(verify(plan).with_context("the plan"));
   HR_TRY(check_round_trip(plan));
   PlanRunner runner;
+  runner.device_ = device;
   for (const Weight& weight : plan.weights) {
     std::vector<std::byte>& bytes = runner.weights_.emplace_back();
     HR_TRY(evaluate_recipe(weight, plan.sources, reader, packer, &evaluator, bytes));
@@ -191,20 +281,10 @@ Result<std::vector<HostTensor>> PlanRunner::run(std::span<const HostTensor> inpu
     rows[weight] = run.rows[weight].get();
   }
   HR_ASSIGN(const std::shared_ptr<const Prepared> prepared, executable_->prepare(run.dims, threads));
-  NoQueue queue;
-  for (size_t i = 0; i < plan.steps.size(); ++i) {
-    const auto index = static_cast<StepIndex>(i);
-    HR_TRY(run.check_lifetime(plan.steps[i], index));
-    Block workspace(prepared->workspace(index).count);
-    HR_TRY(prepared->enqueue(index, {addresses, rows, workspace.data()}, queue));
-    if (!workspace.intact()) return internal_error("step {} '{}' left its workspace", i, plan.steps[i].label);
-    for (size_t b = 0; b < run.blocks.size(); ++b) {
-      if (!run.blocks[b].intact())
-        return internal_error("step {} '{}' left buffer {}", i, plan.steps[i].label, b);
-      if (plan.buffers[b].kind == BufferKind::kArena && plan.buffers[b].last_step == index &&
-          i + 1 < plan.steps.size())
-        run.blocks[b].poison();
-    }
+  if (device_) {
+    HR_TRY(run_on_device(*device_, *prepared, run));
+  } else {
+    HR_TRY(run_on_host(*prepared, addresses, rows, run));
   }
   std::vector<HostTensor> outputs;
   for (const OutputSpec& spec : plan.outputs) {

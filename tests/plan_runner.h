@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "device/queued_device.h"
 #include "engine/plan.h"
 #include "kernels/kernels.h"
 #include "weights/weights.h"
@@ -19,9 +20,11 @@ namespace headrace::test {
 
 class PlanRunner {
  public:
-  // Evaluates all recipes. `packer` may be nullptr. Borrows nothing after that.
+  // Evaluates all recipes. `packer` may be nullptr. `device`: whose memory the kernels work in, which is then
+  // borrowed; nullptr: the host's. Borrows nothing else after that.
   static Result<PlanRunner> create(Plan plan, Kernels& kernels, const Packer* packer,
-                                   const Evaluator& evaluator, const WeightSourceReader& reader);
+                                   const Evaluator& evaluator, const WeightSourceReader& reader,
+                                   QueuedDevice* device = nullptr);
 
   // One entry an input of the plan, row-major; a number is an i64 of rank 0; constants are not looked at.
   // One entry an output: a number is an i64 of rank 0, None is empty bytes.
@@ -31,6 +34,7 @@ class PlanRunner {
 
  private:
   std::shared_ptr<const Plan> plan_;
+  QueuedDevice* device_ = nullptr;
   std::shared_ptr<Executable> executable_;
   std::vector<std::vector<std::byte>> weights_;
 };

@@ -1,5 +1,9 @@
 #include "test_backends.h"
 
+#include <cstdio>
+#include <cstdlib>
+
+#include "app/backends.h"
 #include "core/error.h"
 #include "kernels/reference/reference_kernels.h"
 #include "lowering/plan_builder.h"
@@ -65,6 +69,45 @@ class ViewLowering : public Lowering {
   }
 };
 
+// The device and its kernels: made once, since libraries take their time to start.
+struct Cuda {
+  std::shared_ptr<Device> device;
+  std::shared_ptr<Kernels> kernels;
+};
+const Cuda& cuda_backend() {
+  static const Cuda kCuda = [] {
+    Result<app::RunBackend> backend = app::make_run_backend("cuda", 0);
+    if (!backend.ok()) return Cuda{};
+    return Cuda{backend->device, std::shared_ptr<Kernels>(std::move(backend->kernels))};
+  }();
+  return kCuda;
+}
+
+class SharedKernels : public Kernels {
+ public:
+  explicit SharedKernels(std::shared_ptr<Kernels> kernels) : kernels_(std::move(kernels)) {}
+  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
+    return kernels_->load(std::move(plan));
+  }
+
+ private:
+  std::shared_ptr<Kernels> kernels_;
+};
+
+TestBackend make_cuda_backend() {
+  TestBackend made;
+  made.name = "cuda";
+  Result<app::BuildBackend> build = app::make_build_backend({"cuda", 0, ""});
+  if (!build.ok()) {
+    std::fprintf(stderr, "there is a CUDA device, but: %s\n", build.status().message().c_str());
+    std::abort();
+  }
+  made.lowering = std::move(build->lowering);
+  made.kernels = std::make_unique<SharedKernels>(cuda_backend().kernels);
+  made.device = cuda_backend().device->queued();
+  return made;
+}
+
 }  // namespace
 
 std::vector<std::string> test_backend_names() {
@@ -72,16 +115,19 @@ std::vector<std::string> test_backend_names() {
 #ifdef HEADRACE_TEST_CPU
   names.push_back("cpu");
 #endif
+  if (cuda_backend().device) names.push_back("cuda");
   return names;
 }
 
 TestBackend make_test_backend(const std::string& name) {
 #ifdef HEADRACE_TEST_CPU
-  if (name == "cpu") return {name, cpu::make_lowering(), cpu::make_kernels(), cpu::make_packer(), {}, {}};
+  if (name == "cpu")
+    return {name, cpu::make_lowering(), cpu::make_kernels(), cpu::make_packer(), nullptr, {}, {}};
 #endif
+  if (name == "cuda") return make_cuda_backend();
   if (name == "reference_views")
-    return {name, std::make_unique<ViewLowering>(), reference::make_kernels(), nullptr, {}, {}};
-  return {name, reference::make_lowering(), reference::make_kernels(), nullptr, {}, {}};
+    return {name, std::make_unique<ViewLowering>(), reference::make_kernels(), nullptr, nullptr, {}, {}};
+  return {name, reference::make_lowering(), reference::make_kernels(), nullptr, nullptr, {}, {}};
 }
 
 }  // namespace headrace::test
