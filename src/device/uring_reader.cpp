@@ -53,6 +53,7 @@ class UringReader : public FileReader {
   class Ticket;
   Status finish(PieceList& list);
   Status submit();
+  Status flush();
   Status reap(bool wait);
   void complete(ReadPiece& piece, int64_t answer);
 
@@ -88,8 +89,11 @@ Result<std::unique_ptr<ReadTicket>> UringReader::start(Bytes offset, Bytes size,
   return std::unique_ptr<ReadTicket>(std::move(ticket));
 }
 
+// One at a time: entries that are submitted together are merged by the kernel into larger requests, which
+// cost a tenth of the rate (measured).
 Status UringReader::submit() {
-  while (!waiting_.empty() && in_flight_ < kDepth) {
+  HR_TRY(flush());
+  while (!waiting_.empty() && in_flight_ < kDepth && io_uring_sq_ready(ring_.get()) == 0) {
     io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
     if (!entry) break;
     ReadPiece* piece = waiting_.front();
@@ -99,7 +103,12 @@ Status UringReader::submit() {
                        static_cast<uint64_t>(piece->offset + piece->done));
     io_uring_sqe_set_data(entry, piece);
     ++in_flight_;
+    HR_TRY(flush());
   }
+  return {};
+}
+
+Status UringReader::flush() {
   while (io_uring_sq_ready(ring_.get()) > 0) {
     const int answer = io_uring_submit(ring_.get());
     if (answer >= 0 || answer == -EINTR) continue;
