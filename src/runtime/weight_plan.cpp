@@ -9,6 +9,7 @@ namespace headrace::runtime {
 namespace {
 
 constexpr int64_t kPage = kReadAlignment.count;
+constexpr int64_t kHugePage = mib(2).count;
 
 struct Life {  // of one group's bytes in the scratch
   int32_t group;
@@ -72,7 +73,8 @@ int64_t scratch_wanted(std::span<const GroupUse> groups, const std::vector<Life>
     }
     wanted = std::max(wanted, now + ahead);
   }
-  return wanted;
+  if (wanted < kHugePage) return wanted;
+  return (wanted + kHugePage - 1) / kHugePage * kHugePage;  // reads into huge pages are the fastest
 }
 
 // The scratch as a strip on which the latest load to use each part is marked.
