@@ -51,6 +51,9 @@ class ReadTicket {
   // Waits until the bytes are there. Errors: kUnavailable (the device failed), kCorrupt (the file is
   // shorter).
   virtual Status wait() = 0;
+  // When the reader noticed that the last byte was there, on the device's clock; 0: it keeps no such time.
+  // REQUIRES: wait() returned.
+  virtual int64_t finished_ns() const { return 0; }
 };
 
 // Reads of one open file, around the page cache where the file system allows it. Threads: one at a time.
@@ -60,6 +63,8 @@ class FileReader {
   // Starts reading [offset, offset + size) to `out` and returns at once. REQUIRES: offset, size and out are
   // multiples of kReadAlignment; the last read of a file may pass its end by less than that.
   virtual Result<std::unique_ptr<ReadTicket>> start(Bytes offset, Bytes size, std::byte* out) = 0;
+  // Notices what has finished, and hands on what waited for its place in the queue. Does not wait.
+  virtual void poll() {}
   virtual bool direct() const = 0;                 // false: the page cache is used, and dropped behind us
   virtual std::string_view mechanism() const = 0;  // "io_uring", "threads", for reports
 };

@@ -52,6 +52,7 @@ struct ReadPiece {
 struct PieceList {
   std::vector<ReadPiece> pieces;
   int64_t left = 0;
+  int64_t finished_ns = 0;
   Status status;
 };
 PieceList cut_into_pieces(const ReadFile& file, Bytes offset, Bytes size, std::byte* out);

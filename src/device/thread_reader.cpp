@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/trace.h"
 #include "device/read_pieces.h"
 
 namespace headrace {
@@ -49,6 +50,7 @@ class ThreadReader::Ticket : public ReadTicket {
   }
   ~Ticket() override { (void)reader_.finish(list_); }
   Status wait() override { return reader_.finish(list_); }
+  int64_t finished_ns() const override { return list_.finished_ns; }
   PieceList& list() { return list_; }
 
  private:
@@ -113,7 +115,9 @@ void ThreadReader::work() {
     lock.lock();
     file_.drop(piece.offset, piece.size);
     if (!failure.ok() && piece.list->status.ok()) piece.list->status = failure;
-    if (--piece.list->left == 0) finished_.notify_all();
+    if (--piece.list->left > 0) continue;
+    piece.list->finished_ns = monotonic_ns();
+    finished_.notify_all();
   }
 }
 

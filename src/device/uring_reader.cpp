@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/trace.h"
 #include "device/read_pieces.h"
 
 namespace headrace {
@@ -48,6 +49,7 @@ class UringReader : public FileReader {
   bool direct() const override { return file_.direct(); }
   std::string_view mechanism() const override { return "io_uring"; }
   Result<std::unique_ptr<ReadTicket>> start(Bytes offset, Bytes size, std::byte* out) override;
+  void poll() override;
 
  private:
   class Ticket;
@@ -73,6 +75,7 @@ class UringReader::Ticket : public ReadTicket {
     while (list_.left > 0) (void)reader_.finish(list_);
   }
   Status wait() override { return reader_.finish(list_); }
+  int64_t finished_ns() const override { return list_.finished_ns; }
   PieceList& list() { return list_; }
 
  private:
@@ -87,6 +90,12 @@ Result<std::unique_ptr<ReadTicket>> UringReader::start(Bytes offset, Bytes size,
   HR_TRY(reap(false));  // makes room for more
   HR_TRY(submit());
   return std::unique_ptr<ReadTicket>(std::move(ticket));
+}
+
+void UringReader::poll() {
+  if (in_flight_ == 0 && waiting_.empty()) return;
+  (void)reap(false);
+  (void)submit();  // what it could not do, and why, shows in the next wait
 }
 
 // One at a time: entries that are submitted together are merged by the kernel into larger requests, which
@@ -127,7 +136,7 @@ void UringReader::complete(ReadPiece& piece, int64_t answer) {
   }
   if (!failure.ok() && piece.list->status.ok()) piece.list->status = failure;
   file_.drop(piece.offset, piece.size);
-  --piece.list->left;
+  if (--piece.list->left == 0) piece.list->finished_ns = monotonic_ns();
 }
 
 Status UringReader::reap(bool wait) {

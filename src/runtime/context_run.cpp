@@ -123,7 +123,7 @@ Status ContextImpl::run_step(const ShapePlan& shape, StepIndex step) {
 }
 
 Status ContextImpl::run_steps(const ShapePlan& shape) {
-  for (FileRows& source : file_rows_) source.begin(engine_->device(), trace_);
+  for (FileRows& source : file_rows_) source.begin(engine_->device(), trace_, streamer_.read_times());
   HR_TRY(streamer_.begin(trace_));
   const auto steps = static_cast<StepIndex>(plan_.steps.size());
   for (StepIndex step = 0; step < steps; ++step) {
@@ -153,8 +153,7 @@ void ContextImpl::note_run(int64_t begin_ns) {
   if (queued_run_) statistics.streamed = queued_run_->streamed();
   for (const FileRows& source : file_rows_) {  // kernels wait for rows
     statistics.streamed += source.statistics().read;
-    statistics.read_ns += source.statistics().read_ns;
-    statistics.wait_ns += source.statistics().read_ns;
+    statistics.wait_ns += source.statistics().wait_ns;
   }
   const int64_t end_ns = engine_->device().now_ns();
   std::lock_guard lock(report_mutex_);
@@ -174,7 +173,7 @@ Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inpu
   }
   Status status = run_steps(shape);
   if (status.ok()) deliver(shape, outputs);
-  streamer_.end();
+  streamer_.end(status.ok() ? Streamer::End::kKeep : Streamer::End::kDrop);
   note_run(begin);
   return status;
 }

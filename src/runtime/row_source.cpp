@@ -100,7 +100,8 @@ Status FileRows::read_ranges() {
   }
   const int64_t end_ns = device_ ? device_->now_ns() : 0;
   statistics_.read += bytes;
-  statistics_.read_ns += end_ns - begin_ns;
+  statistics_.wait_ns += end_ns - begin_ns;
+  if (times_) times_->add(begin_ns, end_ns);
   if (trace_) {
     trace_->add(TraceTrack::kRead, fmt::format("rows of '{}'", weight_->name), begin_ns, end_ns, bytes.count);
   }

@@ -12,6 +12,7 @@
 #include "device/device.h"
 #include "engine/plan.h"
 #include "kernels/kernels.h"
+#include "runtime/read_times.h"
 
 namespace headrace::runtime {
 
@@ -34,16 +35,17 @@ class FileRows : public RowSource {
  public:
   struct Statistics {  // of one run
     Bytes read;
-    int64_t read_ns = 0;
+    int64_t wait_ns = 0;  // the kernel waits for its rows
   };
   // Borrows all; `offset` is that of row 0 in the file.
   FileRows(const Weight& weight, Bytes offset, FileReader& reader, std::span<std::byte> buffer)
       : weight_(&weight), offset_(offset), reader_(&reader), buffer_(buffer) {}
   // Reads each block once, however many rows lie in it or name it; neighbours in one read.
   Status gather(std::span<const int64_t> indices, std::byte* out) override;
-  void begin(const Device& device, Trace* trace) {  // of a run
+  void begin(const Device& device, Trace* trace, ReadTimes& times) {  // of a run
     device_ = &device;
     trace_ = trace;
+    times_ = &times;
     statistics_ = {};
   }
   const Statistics& statistics() const { return statistics_; }
@@ -62,6 +64,7 @@ class FileRows : public RowSource {
   std::span<std::byte> buffer_;
   const Device* device_ = nullptr;
   Trace* trace_ = nullptr;
+  ReadTimes* times_ = nullptr;
   Statistics statistics_;
   std::vector<size_t> order_;  // kept, so that a steady run allocates little
   std::vector<Range> ranges_;

@@ -11,10 +11,12 @@ Streamer::Streamer(Device& device, const EngineFile& file, FileIdentity identity
     : device_(device), file_(file), identity_(identity) {}
 
 void Streamer::drop() {
+  end(End::kDrop);
   scratch_ = {};
   row_buffer_ = {};
   schedule_ = {};
   tickets_.clear();
+  runs_ = 0;
 }
 
 Status Streamer::configure(StreamSchedule schedule, Bytes row_buffer) {
@@ -30,6 +32,7 @@ Status Streamer::configure(StreamSchedule schedule, Bytes row_buffer) {
   scratch_ = std::move(scratch);
   tickets_.resize(schedule.loads.size());
   issued_ns_.resize(schedule.loads.size());
+  times_.reserve(schedule.loads.size() + 16);  // and a few reads of rows
   schedule_ = std::move(schedule);
   return {};
 }
@@ -37,39 +40,63 @@ Status Streamer::configure(StreamSchedule schedule, Bytes row_buffer) {
 Status Streamer::begin(Trace* trace) {
   trace_ = trace;
   statistics_ = {};
-  next_ = 0;
-  under_way_ = 0;
   if (!reader_ || (schedule_.loads.empty() && row_buffer_.size() == Bytes{})) return {};
   HR_TRY(identity_.check(file_));
   return issue(kNone);
 }
 
+Status Streamer::failed(size_t index, const Status& status) const {
+  return status.with_context(
+      fmt::format("weight {}", group_name(file_.plan(), schedule_.loads[index].group)));
+}
+
+Status Streamer::start(size_t index) {
+  const StreamLoad& load = schedule_.loads[index];
+  const WeightGroup& group = file_.plan().groups[static_cast<size_t>(load.group)];
+  constexpr int64_t kBlock = kReadAlignment.count;
+  const Bytes size = {(group.size.count + kBlock - 1) / kBlock * kBlock};
+  issued_ns_[index] = device_.now_ns();
+  auto ticket = reader_->start(file_.weights_offset() + group.offset, size, data(load));
+  if (!ticket.ok()) return failed(index, ticket.status());
+  tickets_[index] = *std::move(ticket);
+  return {};
+}
+
 Status Streamer::issue(StepIndex finished) {
-  for (; next_ < schedule_.loads.size() && schedule_.loads[next_].issue_after <= finished; ++next_) {
-    const StreamLoad& load = schedule_.loads[next_];
-    const WeightGroup& group = file_.plan().groups[static_cast<size_t>(load.group)];
-    const Bytes size = {(group.size.count + kReadAlignment.count - 1) / kReadAlignment.count *
-                        kReadAlignment.count};
-    issued_ns_[next_] = device_.now_ns();
-    auto ticket = reader_->start(file_.weights_offset() + group.offset, size, data(load));
-    if (!ticket.ok()) {
-      return ticket.status().with_context(fmt::format("weight {}", group_name(file_.plan(), load.group)));
-    }
-    tickets_[next_] = *std::move(ticket);
-    statistics_.streamed += group.size;
-    if (under_way_++ == 0) busy_since_ns_ = issued_ns_[next_];
+  const std::vector<StreamLoad>& loads = schedule_.loads;
+  for (; next_ < loads.size() && loads[next_].issue_after <= finished; ++next_) HR_TRY(start(next_));
+  if (next_ < loads.size() || runs_ == 0) return {};
+  for (; next_ < 2 * loads.size(); ++next_) {
+    const StreamLoad& load = loads[next_ - loads.size()];
+    if (load.issue_after != kNone || load.again_after > finished) break;
+    if (!start(next_ - loads.size()).ok()) break;  // no matter of this run: the next one tries again
   }
   return {};
 }
 
 void Streamer::note_done(size_t index) {
+  const int64_t noticed = tickets_[index]->finished_ns();
+  const int64_t finished = noticed > 0 ? noticed : device_.now_ns();
   tickets_[index].reset();
-  const int64_t now = device_.now_ns();
-  if (--under_way_ == 0) statistics_.read_ns += now - busy_since_ns_;
-  if (!trace_) return;
   const StreamLoad& load = schedule_.loads[index];
-  trace_->add(TraceTrack::kRead, group_name(file_.plan(), load.group), issued_ns_[index], now,
-              file_.plan().groups[static_cast<size_t>(load.group)].size.count);
+  const Bytes size = file_.plan().groups[static_cast<size_t>(load.group)].size;
+  statistics_.streamed += size;
+  times_.add(issued_ns_[index], finished);
+  if (!trace_) return;
+  trace_->add(TraceTrack::kRead, group_name(file_.plan(), load.group), issued_ns_[index], finished,
+              size.count);
+}
+
+Status Streamer::wait_for(size_t index) {
+  Status status = tickets_[index]->wait();
+  // What went wrong between two runs need not be wrong any more.
+  if (!status.ok() && index < carried_) {
+    tickets_[index].reset();
+    HR_TRY(start(index));
+    status = tickets_[index]->wait();
+  }
+  note_done(index);
+  return status.ok() ? status : failed(index, status);
 }
 
 Result<std::span<const StreamLoad>> Streamer::acquire(StepIndex step) {
@@ -78,28 +105,29 @@ Result<std::span<const StreamLoad>> Streamer::acquire(StepIndex step) {
   const auto end = static_cast<size_t>(schedule_.step_loads[static_cast<size_t>(step) + 1]);
   if (begin == end) return std::span<const StreamLoad>();
   const int64_t from = device_.now_ns();
-  for (size_t i = begin; i < end; ++i) {
-    Status status = tickets_[i]->wait();
-    note_done(i);
-    if (!status.ok()) {
-      return status.with_context(
-          fmt::format("weight {}", group_name(file_.plan(), schedule_.loads[i].group)));
-    }
-  }
+  for (size_t i = begin; i < end; ++i) HR_TRY(wait_for(i));
   const int64_t now = device_.now_ns();
   statistics_.wait_ns += now - from;
   if (trace_) trace_->add(TraceTrack::kWait, "wait for weights", from, now);
   return std::span<const StreamLoad>(schedule_.loads).subspan(begin, end - begin);
 }
 
-Status Streamer::release(StepIndex step) { return schedule_.loads.empty() ? Status() : issue(step); }
+Status Streamer::release(StepIndex step) {
+  if (schedule_.loads.empty()) return {};
+  reader_->poll();
+  return issue(step);
+}
 
-void Streamer::end() {
-  for (size_t i = 0; i < next_ && i < tickets_.size() && under_way_ > 0; ++i) {
-    if (!tickets_[i]) continue;
-    tickets_[i].reset();
-    if (--under_way_ == 0) statistics_.read_ns += device_.now_ns() - busy_since_ns_;
+void Streamer::end(End end) {
+  const size_t loads = schedule_.loads.size();
+  const bool keep = end == End::kKeep && next_ >= loads;
+  if (!keep) {
+    for (auto& ticket : tickets_) ticket.reset();
   }
+  carried_ = keep ? next_ - loads : 0;
+  next_ = carried_;
+  runs_ += end == End::kKeep;
+  statistics_.read_ns = times_.take_busy_ns();
   trace_ = nullptr;
 }
 

@@ -1,5 +1,8 @@
 // Streamer: brings the weights of a step into the scratch before it runs.
 //
+// A context that runs more than once is likely to run again: from the second run on, the places that a run
+// has no more use for take the first weights of the next one, so the disk does not pause between the two.
+//
 // Threads: one Streamer per Context; calls must not overlap.
 // Lifetime: borrows the device and the file; both must outlive it.
 #pragma once
@@ -15,6 +18,7 @@
 #include "device/device.h"
 #include "engine/engine_file.h"
 #include "runtime/file_identity.h"
+#include "runtime/read_times.h"
 #include "runtime/weight_plan.h"
 
 namespace headrace::runtime {
@@ -23,9 +27,10 @@ class Streamer {
  public:
   struct Statistics {  // of one run
     Bytes streamed;
-    int64_t read_ns = 0;  // with at least one read under way
+    int64_t read_ns = 0;  // with at least one of its reads under way, rows included
     int64_t wait_ns = 0;
   };
+  enum class End { kKeep, kDrop };
 
   Streamer(Device& device, const EngineFile& file, FileIdentity identity);
 
@@ -34,20 +39,23 @@ class Streamer {
   Status configure(StreamSchedule schedule, Bytes row_buffer);
   void drop();  // frees scratch and row buffer; configure() comes before the next run
 
-  // Starts the first reads of a run. Errors: kCorrupt where the file is not what it was.
+  // Starts the first reads of a run, but for those that the last one has started. Errors: kCorrupt where the
+  // file is not what it was.
   Status begin(Trace* trace);
   // Waits for the loads that begin at `step`; their bytes stay until release(last_step). Errors name the
   // weight.
   Result<std::span<const StreamLoad>> acquire(StepIndex step);
   // The step has run: what only it needed is free for the reads that waited for it.
   Status release(StepIndex step);
-  // Waits for all reads under way; after an error, and at the end of a run.
-  void end();
+  // The end of a run. kKeep: the reads for the next one go on. kDrop, for a run that failed: waits for all
+  // reads under way and forgets what they brought.
+  void end(End end);
 
   bool idle() const { return schedule_.loads.empty(); }  // nothing streams as a whole
   std::byte* data(const StreamLoad& load) const { return scratch_.data() + load.offset.count; }
   Bytes memory() const { return scratch_.size() + row_buffer_.size(); }
   FileReader* reader() { return reader_.get(); }
+  ReadTimes& read_times() { return times_; }
   std::span<std::byte> row_buffer() {
     return {row_buffer_.data(), static_cast<size_t>(row_buffer_.size().count)};
   }
@@ -55,7 +63,10 @@ class Streamer {
 
  private:
   Status issue(StepIndex finished);
+  Status start(size_t load);
+  Status wait_for(size_t load);
   void note_done(size_t load);
+  Status failed(size_t load, const Status& status) const;  // names the weight
 
   Device& device_;
   const EngineFile& file_;
@@ -65,9 +76,10 @@ class Streamer {
   Allocation scratch_, row_buffer_;
   std::vector<std::unique_ptr<ReadTicket>> tickets_;  // by load; empty where not under way
   std::vector<int64_t> issued_ns_;                    // by load
-  size_t next_ = 0;                                   // the first load not issued yet
-  int under_way_ = 0;
-  int64_t busy_since_ns_ = 0;
+  size_t next_ = 0;     // the first load not issued yet; from loads.size() on, those of the next run
+  size_t carried_ = 0;  // the first loads of this run, which the last one issued
+  int64_t runs_ = 0;    // that ended well with this schedule
+  ReadTimes times_;
   Statistics statistics_;
   Trace* trace_ = nullptr;
 };

@@ -126,6 +126,19 @@ class Strip {
   int64_t head_ = 0;
 };
 
+void find_again_after(std::span<const GroupUse> groups, std::vector<StreamLoad>& loads) {
+  const auto end = [&](const StreamLoad& load) {
+    return load.offset + groups[static_cast<size_t>(load.group)].size;
+  };
+  for (StreamLoad& first : loads) {
+    if (first.issue_after != kNone) continue;
+    for (const StreamLoad& load : loads) {
+      const bool overlaps = load.offset < end(first) && first.offset < end(load);
+      if (overlaps) first.again_after = std::max(first.again_after, load.last_step);
+    }
+  }
+}
+
 // Places the loads of each step side by side; nothing where one does not fit.
 std::optional<StreamSchedule> place(std::span<const GroupUse> groups, const std::vector<Life>& lives,
                                     StepIndex steps, int64_t scratch) {
@@ -144,7 +157,7 @@ std::optional<StreamSchedule> place(std::span<const GroupUse> groups, const std:
     int64_t at = found->first;
     for (size_t i = begin; i < end; ++i) {
       const Bytes bytes = groups[static_cast<size_t>(lives[i].group)].size;
-      schedule.loads.push_back({lives[i].group, {at}, found->second, lives[i].first, lives[i].last});
+      schedule.loads.push_back({lives[i].group, {at}, found->second, lives[i].first, lives[i].last, 0});
       strip.take(at, bytes.count, lives[i].last);
       schedule.streamed += bytes;
       at += bytes.count;
@@ -154,6 +167,7 @@ std::optional<StreamSchedule> place(std::span<const GroupUse> groups, const std:
   }
   for (size_t s = 1; s < schedule.step_loads.size(); ++s)
     schedule.step_loads[s] += schedule.step_loads[s - 1];
+  find_again_after(groups, schedule.loads);
   return schedule;
 }
 

@@ -43,6 +43,9 @@ struct StreamLoad {
   StepIndex issue_after = kNone;  // its place is free once this step is over; kNone: from the start
   StepIndex first_step = 0;       // the read must be complete before this step
   StepIndex last_step = 0;        // the place is free again after this step
+  // Where issue_after is kNone: nothing in this run uses the place after this step, so that it may take the
+  // same bytes for the next run.
+  StepIndex again_after = 0;
 };
 
 struct StreamSchedule {

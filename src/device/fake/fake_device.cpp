@@ -47,6 +47,7 @@ class FakeDevice::Reader : public FileReader {
     Bytes offset, size;
     std::byte* out;
     bool done = false;
+    int64_t finished_ns = 0;
     Status status;
   };
   class Ticket;
@@ -71,6 +72,7 @@ class FakeDevice::Reader::Ticket : public ReadTicket {
   Ticket(Reader& reader, Read read) : reader_(reader), read_(std::move(read)) {}
   ~Ticket() override { (void)reader_.finish(read_); }
   Status wait() override { return reader_.finish(read_); }
+  int64_t finished_ns() const override { return read_.finished_ns; }
   Read& read() { return read_; }
 
  private:
@@ -83,7 +85,7 @@ Result<std::unique_ptr<ReadTicket>> FakeDevice::Reader::start(Bytes offset, Byte
   if ((offset.count | size.count) % kAlign != 0 || reinterpret_cast<uintptr_t>(out) % kAlign != 0) {
     return internal_error("read of '{}' at {} is not aligned", name_, offset.count);
   }
-  auto ticket = std::make_unique<Ticket>(*this, Read{offset, size, out, false, {}});
+  auto ticket = std::make_unique<Ticket>(*this, Read{offset, size, out, false, 0, {}});
   {
     std::lock_guard lock(mutex_);
     queue_.push_back(&ticket->read());
@@ -105,6 +107,7 @@ void FakeDevice::Reader::work() {
     Status status = do_read(read, yields);
     lock.lock();
     read.status = std::move(status);
+    read.finished_ns = device_.now_ns();
     read.done = true;
     changed_.notify_all();
   }
@@ -113,8 +116,8 @@ void FakeDevice::Reader::work() {
 Status FakeDevice::Reader::do_read(const Read& read, int yields) {
   for (int i = 0; i < yields; ++i) std::this_thread::yield();
   device_.advance(device_.options_.read_ns);
-  device_.reads_ += 1;
-  if (device_.read_to_fail_.due()) return unavailable("read '{}': the fake device failed", name_);
+  const bool fails = device_.reads_++ >= device_.reads_to_fail_from_;
+  if (device_.read_to_fail_.due() || fails) return unavailable("read '{}': the fake device failed", name_);
   const int64_t needed = std::min(read.size.count, size_.count - read.offset.count);
   for (int64_t done = 0; done < needed;) {
     const ssize_t got =

@@ -28,8 +28,10 @@ class FakeDevice : public Device {
   explicit FakeDevice(FakeOptions options = {});
   ~FakeDevice() override;
 
-  // The nth read (allocation) from now on fails, once; 0 is the next. Negative: none.
+  // The nth read (allocation) from now on fails, once, or all from that one on; 0 is the next. Negative:
+  // none.
   void fail_read(int64_t nth) { read_to_fail_.arm(nth); }
+  void fail_reads_from(int64_t nth) { reads_to_fail_from_ = nth < 0 ? INT64_MAX : reads_ + nth; }
   void fail_allocation(int64_t nth) { allocation_to_fail_.arm(nth); }
   void advance(int64_t ns) { clock_ns_ += ns; }
   void set_memory_limit(Bytes limit) { limit_ = limit.count; }
@@ -55,6 +57,7 @@ class FakeDevice : public Device {
   std::atomic<int64_t> limit_, peak_ = 0;
   mutable std::atomic<int64_t> clock_ns_ = 0;
   Countdown read_to_fail_, allocation_to_fail_;
+  std::atomic<int64_t> reads_to_fail_from_ = INT64_MAX;
   std::atomic<int64_t> reads_ = 0, bytes_read_ = 0, readers_ = 0;
 };
 
