@@ -170,8 +170,9 @@ struct Plan {
 // safe. Errors: kCorrupt.
 Status verify(const Plan& plan);
 
-// For each step, the weight groups whose bytes it reads as a whole (kWhole), without repeats, in order.
-std::vector<std::vector<int32_t>> groups_by_step(const Plan& plan);
+// For each step, the weight groups whose bytes it reads as a whole (kWhole; with `rows`, also those of which
+// it reads rows), without repeats, in order.
+std::vector<std::vector<int32_t>> groups_by_step(const Plan& plan, bool rows = false);
 
 // What `headrace inspect --plan` prints.
 std::string to_text(const Plan& plan);

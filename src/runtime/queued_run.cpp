@@ -194,6 +194,7 @@ Status QueuedRun::capture(const QueuedWork& work, CapturedRun& captured) {
   WorkQueue* const target = std::exchange(queue_, own_.get());
   Status noted = queue_->begin_capture();
   if (noted.ok()) noted = note_work(work, captured);
+  if (!noted.ok()) (void)streamer_.end(*queue_);  // a capture does not end while copies are forked from it
   auto graph = queue_->end_capture();
   queue_ = target;
   HR_TRY(noted);

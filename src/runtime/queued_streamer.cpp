@@ -34,6 +34,7 @@ Status QueuedStreamer::make_events() {
   if (!copies_) {
     HR_ASSIGN(copies_, device_.make_work_queue());
     HR_ASSIGN(forked_, device_.make_event());
+    HR_ASSIGN(joined_, device_.make_event());
   }
   finished_.resize(schedule_.step_loads.size());
   for (const StreamLoad& load : schedule_.loads) {
@@ -50,6 +51,7 @@ Status QueuedStreamer::begin(WorkQueue& compute) {
   // Also behind the run before, whose last steps may still read the places that the first copies take.
   HR_TRY(compute.record(*forked_));
   HR_TRY(copies_->wait(*forked_));
+  is_forked_ = true;
   return issue(kNone);
 }
 
@@ -84,9 +86,9 @@ Status QueuedStreamer::release(StepIndex step, WorkQueue& compute) {
 }
 
 Status QueuedStreamer::end(WorkQueue& compute) {
-  if (idle()) return {};
-  if (next_ > 0) HR_TRY(compute.wait(*arrived_[next_ - 1]));  // in a queue's order: the last one is enough
-  return {};
+  if (!std::exchange(is_forked_, false)) return {};
+  HR_TRY(copies_->record(*joined_));
+  return compute.wait(*joined_);
 }
 
 }  // namespace headrace::runtime

@@ -33,7 +33,7 @@ class QueuedStreamer {
   Result<std::span<const StreamLoad>> acquire(StepIndex step, WorkQueue& compute);
   // The step is on `compute`: the copies that wait for its places follow it.
   Status release(StepIndex step, WorkQueue& compute);
-  // Joins: what `compute` is given next comes after all copies.
+  // Joins: what `compute` is given next comes after all copies. Also after an error of the calls above.
   Status end(WorkQueue& compute);
 
   bool idle() const { return schedule_.loads.empty(); }
@@ -51,7 +51,8 @@ class QueuedStreamer {
   StreamSchedule schedule_;
   Allocation scratch_;
   std::unique_ptr<WorkQueue> copies_;
-  std::unique_ptr<Event> forked_;
+  std::unique_ptr<Event> forked_, joined_;
+  bool is_forked_ = false;
   std::vector<std::unique_ptr<Event>> arrived_;   // by load
   std::vector<std::unique_ptr<Event>> finished_;  // by step; empty where no copy waits for it
   size_t next_ = 0;                               // the first load not issued yet

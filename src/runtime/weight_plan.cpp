@@ -173,18 +173,18 @@ std::optional<StreamSchedule> place(std::span<const GroupUse> groups, const std:
 
 }  // namespace
 
-std::vector<GroupUse> group_uses(const Plan& plan) {
+std::vector<GroupUse> group_uses(const Plan& plan, RowAccess rows) {
   std::vector<GroupUse> groups(plan.groups.size());
   for (size_t i = 0; i < groups.size(); ++i) {
     groups[i].size = {(plan.groups[i].size.count + kPage - 1) / kPage * kPage};
     groups[i].streamable = plan.groups[i].streamable;
   }
   for (const Weight& weight : plan.weights) {
-    if (weight.group != kNone && weight.use == WeightUse::kRows) {
+    if (weight.group != kNone && weight.use == WeightUse::kRows && rows != RowAccess::kWhole) {
       groups[static_cast<size_t>(weight.group)].rows = true;
     }
   }
-  const auto by_step = groups_by_step(plan);
+  const auto by_step = groups_by_step(plan, rows == RowAccess::kWhole);
   for (size_t step = 0; step < by_step.size(); ++step) {
     for (const int32_t group : by_step[step]) {
       groups[static_cast<size_t>(group)].steps.push_back(static_cast<StepIndex>(step));

@@ -22,9 +22,16 @@ struct GroupUse {
   std::vector<StepIndex> steps;  // that read it, ascending, without repeats
 };
 
+// How the rows of weights that are gathered by index get to where they are used.
+enum class RowAccess : uint8_t {
+  kBuffered,  // read from the file, through a buffer
+  kInPlace,   // the device reads them where the file lies
+  kWhole,     // not by rows: such weights stream as others do
+};
+
 // One GroupUse for each group of the plan, sizes in whole pages. Outputs that lie in a weight are read by a
 // step of their own, after the last: step plan.steps.size().
-std::vector<GroupUse> group_uses(const Plan& plan);
+std::vector<GroupUse> group_uses(const Plan& plan, RowAccess rows = RowAccess::kBuffered);
 
 Bytes streamable_bytes(std::span<const GroupUse> groups);
 

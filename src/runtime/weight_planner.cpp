@@ -10,12 +10,9 @@
 namespace headrace::runtime {
 
 WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows)
-    : groups_(group_uses(plan)),
+    : groups_(group_uses(plan, rows)),
       steps_(static_cast<StepIndex>(plan.steps.size()) + 1),
       streamable_(streamable_bytes(groups_)) {
-  if (rows == RowAccess::kWhole) {
-    for (GroupUse& group : groups_) group.rows = false;
-  }
   if (rows != RowAccess::kBuffered) return;
   for (const Weight& weight : plan.weights) {
     if (weight.use == WeightUse::kRows) row_buffer_ = std::max(row_buffer_, row_buffer_size(weight));

@@ -12,13 +12,6 @@
 
 namespace headrace::runtime {
 
-// How the rows of weights that are gathered by index get to where they are used.
-enum class RowAccess : uint8_t {
-  kBuffered,  // read from the file, through a buffer
-  kInPlace,   // the device reads them where the file lies
-  kWhole,     // not by rows: such weights stream as others do
-};
-
 // Const after construction; safe to share between threads.
 class WeightPlanner {
  public:

@@ -1,0 +1,217 @@
+// The properties of streaming on a device that runs behind the host: whatever the net, the budget, the order
+// in which the device does its work, and whether runs are captured, results are those of the resident run to
+// the bit, and memory stays inside what the budget allows.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "device/fake/fake_queued_device.h"
+#include "random_net.h"
+#include "runtime/row_source.h"
+
+namespace headrace::runtime {
+namespace {
+
+using namespace nets;
+using fake::FakeQueuedDevice;
+using fake::FakeQueuedOptions;
+
+// The reference back end's steps as work on a queue. Rows are read where the address says.
+class QueuedPrepared : public Prepared {
+ public:
+  QueuedPrepared(std::shared_ptr<const Plan> plan, std::shared_ptr<const Prepared> inner)
+      : plan_(std::move(plan)), inner_(std::move(inner)) {}
+  Bytes workspace(StepIndex step) const override { return inner_->workspace(step); }
+  Status enqueue(StepIndex step, const Addresses& at, Queue& queue) const override {
+    std::vector<std::byte*> buffers(at.buffers.begin(), at.buffers.end());
+    std::vector<std::span<const std::byte>> uses;
+    for (const int32_t buffer : weights_of(step)) {
+      const std::byte* data = buffers[static_cast<size_t>(buffer)];
+      if (!data) return internal_error("step {}: a weight has no address", step);
+      const auto weight = static_cast<size_t>(plan_->buffers[static_cast<size_t>(buffer)].index);
+      if (plan_->weights[weight].use == WeightUse::kWhole) {
+        uses.emplace_back(data, static_cast<size_t>(plan_->weights[weight].resident.count));
+      }
+    }
+    auto work = [this, step, buffers = std::move(buffers), workspace = at.workspace]() mutable -> Status {
+      return run(step, buffers, workspace);
+    };
+    return static_cast<fake::FakeWorkQueue&>(queue).push(plan_->steps[static_cast<size_t>(step)].label,
+                                                         std::move(work), std::move(uses));
+  }
+
+ private:
+  std::vector<int32_t> weights_of(StepIndex step) const {
+    std::vector<int32_t> found;
+    for (const TensorIndex input : plan_->steps[static_cast<size_t>(step)].inputs) {
+      if (input == kNone) continue;
+      const BufferIndex buffer = plan_->tensors[static_cast<size_t>(input)].buffer;
+      if (plan_->buffers[static_cast<size_t>(buffer)].kind == BufferKind::kWeight) found.push_back(buffer);
+    }
+    return found;
+  }
+
+  Status run(StepIndex step, std::vector<std::byte*>& buffers, std::byte* workspace) const {
+    class Nothing : public Queue {
+      Status synchronize() override { return {}; }
+    } queue;
+    std::vector<MemoryRows> sources;
+    std::vector<RowSource*> rows(plan_->weights.size());
+    sources.reserve(rows.size());
+    for (const int32_t buffer : weights_of(step)) {
+      const auto weight = static_cast<size_t>(plan_->buffers[static_cast<size_t>(buffer)].index);
+      if (plan_->weights[weight].use != WeightUse::kRows) continue;
+      rows[weight] = &sources.emplace_back(plan_->weights[weight], buffers[static_cast<size_t>(buffer)]);
+    }
+    return inner_->enqueue(step, {buffers, rows, workspace}, queue);
+  }
+
+  std::shared_ptr<const Plan> plan_;
+  std::shared_ptr<const Prepared> inner_;
+};
+
+class QueuedExecutable : public Executable {
+ public:
+  QueuedExecutable(std::shared_ptr<const Plan> plan, std::unique_ptr<Executable> inner)
+      : plan_(std::move(plan)), inner_(std::move(inner)) {}
+  Result<std::shared_ptr<const Prepared>> prepare(const DimBindings& dims, int threads) override {
+    HR_ASSIGN(auto inner, inner_->prepare(dims, threads));
+    return std::shared_ptr<const Prepared>(std::make_shared<QueuedPrepared>(plan_, std::move(inner)));
+  }
+
+ private:
+  std::shared_ptr<const Plan> plan_;
+  std::unique_ptr<Executable> inner_;
+};
+
+class QueuedKernels : public Kernels {
+ public:
+  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
+    HR_ASSIGN(auto inner, reference::make_kernels()->load(plan));
+    return std::unique_ptr<Executable>(std::make_unique<QueuedExecutable>(std::move(plan), std::move(inner)));
+  }
+};
+
+std::shared_ptr<Engine> open_queued(const NetFile& file, std::shared_ptr<Device> device, Bytes budget) {
+  return file.open(std::move(device), budget, std::make_unique<QueuedKernels>());
+}
+
+void expect_case(Context& context, const Case& one, uint64_t seed) {
+  const auto got = context.run(one.inputs);
+  ASSERT_TRUE(got.ok()) << "seed " << seed << ": " << got.status().message();
+  EXPECT_TRUE(same_bits(*got, one.want)) << "seed " << seed;
+}
+
+TEST(QueuedStreaming, AgreesWithTheResidentRunUnderAnyBudget) {
+  int streamed = 0;
+  int64_t launches = 0;
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    const NetFile file(seed);
+    Random random(seed + 1000);
+    const std::vector<Case> cases = resident_cases(file, random);
+    const FakeQueuedOptions options = {.seed = seed, .pins_files = seed % 3 != 0};
+    auto device = std::make_shared<FakeQueuedDevice>(options);
+    auto engine = open_queued(file, device, Bytes{0});
+    auto context = take(engine->make_context());
+    for (int round = 0; round < 6; ++round) {
+      const Bytes budget = random_budget(*engine, random), before = engine->weight_budget();
+      device->reset_peak();
+      const Status changed = engine->set_weight_budget(budget);
+      ASSERT_TRUE(changed.ok()) << changed.message();
+      for (int again = 0; again < 3; ++again) {
+        for (const Case& one : cases) expect_case(*context, one, seed);
+      }
+      const MemoryReport report = context->memory();
+      EXPECT_LE(report.resident, budget);
+      streamed += report.streamed_last_run > Bytes{} && report.resident > Bytes{};
+      EXPECT_LE(report.device_peak,
+                std::max(before, budget) + report.scratch + report.arena + report.always_resident);
+    }
+    launches += device->launches();
+  }
+  EXPECT_GT(streamed, 20);  // rounds with some weights resident and some not
+  EXPECT_GT(launches, 200);  // captured runs
+}
+
+TEST(QueuedStreaming, RunsOnTensorsOfTheDeviceWhereverTheyLie) {
+  for (uint64_t seed = 50; seed < 60; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    auto device = std::make_shared<FakeQueuedDevice>(FakeQueuedOptions{.seed = seed});
+    auto engine = open_queued(file, device, Bytes{0});
+    auto context = take(engine->make_context());
+    auto caller = take(device->make_work_queue());
+    ASSERT_TRUE(context->set_stream(caller.get()).ok());
+    for (int run = 0; run < 12; ++run) {  // fresh addresses each time
+      const Case& one = cases[random() % cases.size()];
+      std::vector<Allocation> memory;
+      const auto on_device = [&](const Tensor& like) {
+        memory.push_back(take(device->allocate(like.size(), "a caller's tensor")));
+        return Tensor::borrow(memory.back().data(), like.dtype(), like.shape());
+      };
+      std::vector<Tensor> inputs, outputs;
+      for (const Tensor& input : one.inputs) {
+        inputs.push_back(on_device(input));
+        ASSERT_TRUE(caller->copy(inputs.back().data(), input.data(), input.size()).ok());
+      }
+      for (const Tensor& want : one.want) outputs.push_back(on_device(want));
+      const Status status = context->run_into(inputs, outputs);
+      ASSERT_TRUE(status.ok()) << status.message();
+      std::vector<Tensor> got;
+      for (const Tensor& output : outputs) {
+        got.push_back(take(Tensor::make(output.dtype(), output.shape())));
+        ASSERT_TRUE(caller->copy(got.back().data(), output.data(), output.size()).ok());
+      }
+      ASSERT_TRUE(caller->synchronize().ok());
+      EXPECT_TRUE(same_bits(got, one.want)) << "seed " << seed << ", run " << run;
+      if (run % 4 == 3) ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+    }
+    ASSERT_TRUE(context->set_stream(std::nullopt).ok());
+  }
+}
+
+TEST(QueuedStreaming, StaysUsableAfterEveryCallThatFails) {
+  int64_t failures = 0;
+  for (uint64_t seed = 200; seed < 206; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    auto device = std::make_shared<FakeQueuedDevice>(FakeQueuedOptions{.seed = seed});
+    auto engine = open_queued(file, device, Bytes{0});
+    auto context = take(engine->make_context());
+    const Case& one = cases[0];
+    for (int64_t nth = 0; nth < 60; ++nth) {
+      if (nth % 2 == 0) ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      device->fail_call(nth % 30);
+      failures += !context->run(one.inputs).ok();
+      device->fail_call(-1);
+      expect_case(*context, one, seed);
+    }
+  }
+  EXPECT_GT(failures, 60);
+}
+
+TEST(QueuedStreaming, KeepsTheOldBudgetWhereMemoryRunsOut) {
+  for (uint64_t seed = 300; seed < 306; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    auto device = std::make_shared<FakeQueuedDevice>(FakeQueuedOptions{.seed = seed});
+    auto engine = open_queued(file, device, Bytes{0});
+    auto context = take(engine->make_context());
+    for (int64_t nth = 0; nth < 8; ++nth) {
+      const Bytes before = engine->weight_budget();
+      device->fail_allocation(nth);
+      const Status status = engine->set_weight_budget(random_budget(*engine, random));
+      device->fail_allocation(-1);
+      if (!status.ok()) EXPECT_EQ(engine->weight_budget(), before);
+      expect_case(*context, cases[0], seed);
+      EXPECT_LE(context->memory().resident, engine->weight_budget());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace headrace::runtime
