@@ -42,8 +42,8 @@ void QueuedRun::drop() {
 
 Status QueuedRun::prepare_queue() {
   if (!own_) {
-    HR_ASSIGN(own_, device_.make_work_queue());
     HR_ASSIGN(finished_, device_.make_event());
+    HR_ASSIGN(own_, device_.make_work_queue());
   }
   if (!queue_) queue_ = own_.get();
   return {};

@@ -32,9 +32,9 @@ Status QueuedStreamer::configure(StreamSchedule schedule, CopySource* source) {
 
 Status QueuedStreamer::make_events() {
   if (!copies_) {
-    HR_ASSIGN(copies_, device_.make_work_queue());
     HR_ASSIGN(forked_, device_.make_event());
     HR_ASSIGN(joined_, device_.make_event());
+    HR_ASSIGN(copies_, device_.make_work_queue());  // last: it says that all three are there
   }
   finished_.resize(schedule_.step_loads.size());
   for (const StreamLoad& load : schedule_.loads) {
