@@ -6,6 +6,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 build=build/gpu pack=build/gpu-pack python=${HEADRACE_PACK_PYTHON:-$root/.venv/bin/python}
+tests=(headrace_{device,kernels}_cuda_test headrace_op_conformance_test)
 mkdir -p build/logs
 
 quietly() { "$@" >build/logs/gpu-pack.log 2>&1 || { tail -n 40 build/logs/gpu-pack.log >&2; exit 1; }; }
@@ -14,12 +15,13 @@ quietly() { "$@" >build/logs/gpu-pack.log 2>&1 || { tail -n 40 build/logs/gpu-pa
 PYTHONPATH=$(echo "$root"/.venv/lib/python3*/site-packages)
 export PYTHONPATH
 quietly cmake --preset gpu -DPython_EXECUTABLE="$python" -Dcudnn_frontend_INCLUDE_DIR="$PYTHONPATH/include"
-quietly cmake --build "$build" -j "$(nproc)"
+quietly cmake --build "$build" -j "$(nproc)" --target headrace_cli headrace_python headrace_cuda headrace_cuda_build \
+  "${tests[@]}"
 unset PYTHONPATH
 
 rm -rf "$pack"
 mkdir -p "$pack"/{bin,lib,python}
-cp "$build"/bin/{headrace,headrace_*cuda_test,headrace_op_conformance_test,headrace_streaming_property_test} "$pack/bin/"
+cp "$build/bin/headrace" "${tests[@]/#/$build/bin/}" "$pack/bin/"
 cp -P "$build"/lib/libheadrace*.so* "$pack/lib/"
 cp -rL "$build/python/headrace" "$pack/python/"
 # What Debian gives and another system may not have; never the C library, the driver or CUDA's own libraries.
