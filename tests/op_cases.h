@@ -46,6 +46,8 @@ uint64_t fnv(std::string_view text);
 
 // Why two tensors differ; empty where they agree. Floats: by rounding of the dtype, plus what a sum of
 // `terms` products may lose in f32 next to the largest result.
-std::string difference(const HostTensor& got, const HostTensor& want, int64_t terms);
+// `rounded_inside`: what is summed has been rounded to the result's dtype too.
+std::string difference(const HostTensor& got, const HostTensor& want, int64_t terms,
+                       bool rounded_inside = false);
 
 }  // namespace headrace::test

@@ -105,6 +105,7 @@ TestBackend make_cuda_backend() {
   made.lowering = std::move(build->lowering);
   made.kernels = std::make_unique<SharedKernels>(cuda_backend().kernels);
   made.device = cuda_backend().device->queued();
+  made.rounds_probabilities = true;
   return made;
 }
 
@@ -122,12 +123,13 @@ std::vector<std::string> test_backend_names() {
 TestBackend make_test_backend(const std::string& name) {
 #ifdef HEADRACE_TEST_CPU
   if (name == "cpu")
-    return {name, cpu::make_lowering(), cpu::make_kernels(), cpu::make_packer(), nullptr, {}, {}};
+    return {name, cpu::make_lowering(), cpu::make_kernels(), cpu::make_packer(), nullptr, false, {}, {}};
 #endif
   if (name == "cuda") return make_cuda_backend();
   if (name == "reference_views")
-    return {name, std::make_unique<ViewLowering>(), reference::make_kernels(), nullptr, nullptr, {}, {}};
-  return {name, reference::make_lowering(), reference::make_kernels(), nullptr, nullptr, {}, {}};
+    return {name, std::make_unique<ViewLowering>(), reference::make_kernels(), nullptr, nullptr, false, {},
+            {}};
+  return {name, reference::make_lowering(), reference::make_kernels(), nullptr, nullptr, false, {}, {}};
 }
 
 }  // namespace headrace::test

@@ -18,6 +18,8 @@ struct TestBackend {
   std::unique_ptr<Kernels> kernels;
   std::unique_ptr<Packer> packer;  // nullptr where it packs nothing
   QueuedDevice* device = nullptr;  // lives as long as the process; nullptr: the host
+  // Attention's probabilities have the dtype of its operands, as tensor cores take them.
+  bool rounds_probabilities = false;
   // Cases by id, or by "op/" for all of an op. cannot: by design; its lowering must say so.
   // not_yet: to be done; a case that passes fails the run, until it is taken off the list.
   std::vector<std::string> cannot, not_yet;

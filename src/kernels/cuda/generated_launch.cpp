@@ -346,7 +346,30 @@ class Planner {
     HR_TRY(set_block(launches.scalar));
     HR_ASSIGN(const int64_t blocks, attributes_.get<Dim>(kBlocks, 1).evaluate(dims_));
     launches.scalar.grid[0] = static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, 1 << 30));
+    const std::vector<int64_t> vectors = attributes_.integers(kVectors);
+    const int64_t width = attributes_.integer(kWidth, 1);
+    launches.alignment.assign(operands_.size(), 1);
+    for (const int64_t k : vectors) {
+      if (width <= 1 || k < 0 || k >= static_cast<int64_t>(operands_.size()) || !rows_divide(k, width))
+        return launches;
+      launches.alignment[static_cast<size_t>(k)] =
+          element_size(static_cast<size_t>(k)) * static_cast<size_t>(width);
+    }
+    if (vectors.empty()) return launches;
+    launches.vector = launches.scalar;
+    launches.vector->head.vector = 1;
     return launches;
+  }
+
+  // Whether the last dimension of an operand is dense, and every row begins at a multiple of `width`.
+  bool rows_divide(int64_t k, int64_t width) const {
+    const auto& operand = operands_[static_cast<size_t>(k)];
+    if (!operand || operand->shape.empty()) return false;
+    const size_t last = operand->shape.size() - 1;
+    if (operand->strides[last] != 1 && operand->shape[last] != 1) return false;
+    for (size_t d = 0; d < last; ++d)
+      if (operand->shape[d] != 1 && operand->strides[d] % width != 0) return false;
+    return true;
   }
 
   const AttributeMap& attributes_;

@@ -29,6 +29,34 @@ TensorIndex swap_last(PlanBuilder& builder, TensorIndex tensor) {
 
 Dim tiles(const Dim& size, int64_t side) { return Dim::floor_div(size + (side - 1), side); }
 
+// Which kernel attends, and by how many warps.
+struct AttentionTeam {
+  std::string_view function;
+  std::string warps;  // template arguments
+  int64_t threads;
+  int64_t width;  // elements of a vector
+  Dim blocks;
+};
+
+AttentionTeam attention_team(const StepWriter& writer, DType dtype, const Dim& heads, const Dim& queries,
+                             const Dim& depth, const Dim& width) {
+  constexpr int64_t kWidest = 128;  // what registers hold
+  const bool on_tensor_cores = (dtype == DType::kF16 || dtype == DType::kBF16) &&
+                               depth.constant() <= kWidest && width.constant() <= kWidest;
+  constexpr int64_t kRowsOfWarps = 4;
+  if (!on_tensor_cores) return {"attend", "4", kRowsOfWarps * 32, 1, tiles(heads * queries, kRowsOfWarps)};
+  // Blocks of many queries read keys least often; few blocks leave the device idle.
+  constexpr int64_t kBusy = 132;
+  const int64_t head_count = writer.at_opt(heads).value_or(1), rows = writer.at_opt(queries).value_or(1);
+  int64_t query_warps = 1;
+  for (const int64_t warps : {4, 2})
+    if (query_warps == 1 && head_count * ((rows + 16 * warps - 1) / (16 * warps)) >= kBusy)
+      query_warps = warps;
+  const int64_t key_warps = 4 / query_warps;
+  return {"attend_tiles", fmt::format("{}, {}", query_warps, key_warps), 128, 8,
+          heads * tiles(queries, 16 * query_warps)};
+}
+
 }  // namespace
 
 Status write_matmul(StepWriter& writer, const ir::Node& node) {
@@ -78,23 +106,25 @@ Status write_attention(StepWriter& writer, const ir::Node& node) {
     scores.back() = keys[rank - 2];
     mask = builder.expand_view(mask, scores);
   }
-  constexpr int64_t kWarps = 4;
+  const Dim heads = element_count(std::span<const Dim>(shape).first(rank - 2));
+  const AttentionTeam team = attention_team(writer, dtype, heads, shape[rank - 2], keys.back(), shape.back());
   StepWriter::Step step;
   step.text.family = "attention";
-  step.text.threads = kWarps * 32;
-  step.text.call =
-      fmt::format("attend<{}, {}, {}, {}, {}, {}, {}, %>(args, {});", type_name(dtype), type_name(mask_dtype),
-                  rank, keys.back().constant(), shape.back().constant(), node.attributes().flag("causal"),
-                  kWarps, constant_text(DType::kF64, node.attributes().number("scale", 1)));
+  step.text.threads = team.threads;
+  step.text.call = fmt::format("{}<{}, {}, {}, {}, {}, {}, {}, %>(args, {});", team.function,
+                               type_name(dtype), type_name(mask_dtype), rank, keys.back().constant(),
+                               shape.back().constant(), node.attributes().flag("causal"), team.warps,
+                               constant_text(DType::kF64, node.attributes().number("scale", 1)));
   step.rule = kGridRule;
   step.inputs = {q, k, v, mask};
   step.outputs = {y};
-  const Dim rows = element_count(std::span<const Dim>(shape).first(rank - 1));
   step.attributes = {{std::string(kNumbers),
                       std::vector<Dim>{keys[rank - 2], Dim::floor_div(shape[rank - 3], keys[rank - 3])}},
                      {std::string(kOuter), static_cast<int64_t>(rank) - 1},
-                     {std::string(kThreads), Sizes{kWarps * 32, 1}},
-                     {std::string(kBlocks), tiles(rows, kWarps)}};
+                     {std::string(kThreads), Sizes{team.threads, 1}},
+                     {std::string(kWidth), team.width},
+                     {std::string(kVectors), Sizes{0, 1, 2, 4}},
+                     {std::string(kBlocks), team.blocks}};
   writer.add(node, std::move(step));
   return {};
 }

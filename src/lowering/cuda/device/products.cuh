@@ -53,6 +53,12 @@ DEVICE void multiply(const GeneratedArgs<5>& args) {
 template <class A> DEVICE A masked(A score, b8 attend) { return attend.bits != 0 ? score : -infinity(); }
 template <class A, class M> DEVICE A masked(A score, M added) { return score + widen(added); }
 
+// The same of a score in powers of 2.
+DEVICE float masked_power(float score, b8 attend) { return masked(score, attend); }
+template <class M> DEVICE float masked_power(float score, M added) {
+  return score + static_cast<float>(widen(added)) * 1.4426950408889634f;
+}
+
 // A warp a query. Tensors: q, k, v, mask, y with dimensions [batch.., H, S, D] (k
 // and v: [batch.., G, T, ..]). numbers: T, H / G. The mask has M as its type,
 // or is absent. Keys are taken 32 at a time, one a lane; the values' width is spread over the lanes.

@@ -1,0 +1,233 @@
+// Attention on tensor cores, of f16 and bf16: any mask, any number of queries and keys, heads of up to 128.
+//
+// A block takes 16 queries for each of its `query_warps`, and walks the keys in tiles of 64 that lie in
+// shared memory; `key_warps` warps share the queries and take a part of each tile's keys, and put their sums
+// together at the end. Probabilities never leave the registers. Tensors and numbers are as in attend();
+// `vector` says that rows can be read 16 bytes at a time.
+constexpr int kTileKeys = 64;
+
+// `rows` rows of `width` elements as `pitch` of them in shared memory; rows past `count`, and columns past the
+// width, are 0.
+template <class T, int width, int padded, int pitch, int threads, class Int>
+DEVICE void load_tile(T* tile, const T* from, Int stride, Int step, Int count, bool vector) {
+  const int thread = threadIdx.x;
+  constexpr int kRuns = padded / 8;
+#pragma unroll
+  for (int i = thread; i < kTileKeys * kRuns; i += threads) {
+    const int row = i / kRuns, column = (i - row * kRuns) * 8;
+    Run<T, 8> run;
+    if (vector && width - column >= 8 && static_cast<Int>(row) < count) {
+      run = read_run<T, 8>(from + static_cast<Int>(row) * stride + column);
+    } else {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        const bool inside = static_cast<Int>(row) < count && column + j < width;
+        run.values[j] = inside ? from[static_cast<Int>(row) * stride + static_cast<Int>(column + j) * step] : T{0};
+      }
+    }
+    write_run<T, 8>(tile + row * pitch + column, run);
+  }
+}
+
+template <class T, class M, int rank, int depth, int width, bool causal, int query_warps, int key_warps, class Int>
+DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
+  constexpr int kD = (depth + 15) / 16 * 16, kE = (width + 15) / 16 * 16;
+  constexpr int kDepthPitch = kD + 8, kWidthPitch = kE + 8;  // 16 bytes off: rows meet in different banks
+  constexpr int kThreads = 32 * query_warps * key_warps;
+  constexpr int kKeys = kTileKeys / key_warps;  // of a tile, a warp
+  constexpr int kQueries = 16 * query_warps;
+  constexpr int kTileBytes = kTileKeys * (kDepthPitch + kWidthPitch) * 2;
+  constexpr int kPartFloats = 16 * (kE + 2);
+  constexpr int kPartBytes = query_warps * (key_warps - 1) * kPartFloats * 4;
+  SHARED Piece16 shared[(kTileBytes > kPartBytes ? kTileBytes : kPartBytes) / 16];
+  T* const k_tile = reinterpret_cast<T*>(shared);
+  T* const v_tile = k_tile + kTileKeys * kDepthPitch;
+
+  const GeneratedHead& head = args.head;
+  const GeneratedTensor &q = args.tensors[0], &k = args.tensors[1], &v = args.tensors[2], &mask = args.tensors[3],
+                        &y = args.tensors[4];
+  const bool vector = head.vector;
+  const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+  const int query_warp = warp / key_warps, key_warp = warp - query_warp * key_warps;
+  const Int queries = static_cast<Int>(head.sizes[rank - 2]), heads = static_cast<Int>(head.sizes[rank - 3]);
+  const Int keys = static_cast<Int>(head.numbers[0]), share = static_cast<Int>(head.numbers[1]);
+  const Int blocks_a_head = (queries + kQueries - 1) / kQueries;
+  const Int head_index = blockIdx.x / blocks_a_head, batch = head_index / heads, head_of = head_index - batch * heads;
+  const Int q0 = (blockIdx.x - head_index * blocks_a_head) * kQueries;
+  Int at[5] = {0, 0, 0, 0, 0};
+  add_offsets<5, Int>(head, args.tensors, 0, rank - 3, batch, at);
+#pragma unroll
+  for (int i = 0; i < 5; ++i)
+    at[i] += (i == 1 || i == 2 ? head_of / share : head_of) * static_cast<Int>(args.tensors[i].strides[rank - 3]);
+
+  const Int row[2] = {q0 + query_warp * 16 + g, q0 + query_warp * 16 + g + 8};
+  unsigned q_parts[kD / 16][4];
+#pragma unroll
+  for (int c = 0; c < kD / 16; ++c)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const Int r = row[i & 1];
+      const int column = c * 16 + (i >> 1) * 8 + 2 * t;
+      union {
+        T values[2];
+        unsigned word;
+      } pair;
+      pair.word = 0;
+#pragma unroll
+      for (int j = 0; j < 2; ++j)
+        if (r < queries && column + j < depth)
+          pair.values[j] = input<T>(q)[at[0] + r * static_cast<Int>(q.strides[rank - 2]) +
+                                       static_cast<Int>(column + j) * static_cast<Int>(q.strides[rank - 1])];
+      q_parts[c][i] = pair.word;
+    }
+
+  // Exponents are of 2.
+  const float by = static_cast<float>(scale * 1.4426950408889634);
+  float most[2] = {-infinity(), -infinity()}, total[2] = {0, 0}, sum[kE / 8][4];
+#pragma unroll
+  for (int e = 0; e < kE / 8; ++e)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sum[e][i] = 0;
+
+  const Int last = causal && q0 + kQueries < keys ? q0 + kQueries : keys;  // no query sees more
+  for (Int begin = 0; begin < last; begin += kTileKeys) {
+    SYNC();
+    load_tile<T, depth, kD, kDepthPitch, kThreads, Int>(
+        k_tile, input<T>(k) + at[1] + begin * static_cast<Int>(k.strides[rank - 2]),
+        static_cast<Int>(k.strides[rank - 2]), static_cast<Int>(k.strides[rank - 1]), keys - begin, vector);
+    load_tile<T, width, kE, kWidthPitch, kThreads, Int>(
+        v_tile, input<T>(v) + at[2] + begin * static_cast<Int>(v.strides[rank - 2]),
+        static_cast<Int>(v.strides[rank - 2]), static_cast<Int>(v.strides[rank - 1]), keys - begin, vector);
+    SYNC();
+
+    // Scores: 16 queries by this warp's keys, 8 of them a part.
+    float score[kKeys / 8][4];
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; n += 2) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) score[n][i] = score[n + 1][i] = 0;
+#pragma unroll
+      for (int c = 0; c < kD / 16; ++c) {
+        // Matrices: keys n * 8 … by depths c * 16 …, then the depths 8 further; the same of the next 8 keys.
+        const int key = key_warp * kKeys + n * 8 + (lane & 7) + (lane >> 4) * 8;
+        const Matrices m = load_matrices<false>(k_tile + key * kDepthPitch + c * 16 + ((lane >> 3) & 1) * 8);
+        multiply_add<T>(score[n], q_parts[c], m.parts[0], m.parts[1]);
+        multiply_add<T>(score[n + 1], q_parts[c], m.parts[2], m.parts[3]);
+      }
+    }
+    float high[2] = {most[0], most[1]};
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const Int s = row[i >> 1], key = begin + key_warp * kKeys + n * 8 + 2 * t + (i & 1);
+        float x = score[n][i] * by;
+        if (key >= keys || (causal && key > s)) {
+          x = -infinity();
+        } else if (mask.data && s < queries) {
+          const M m = input<M>(mask)[at[3] + s * static_cast<Int>(mask.strides[rank - 2]) +
+                                     key * static_cast<Int>(mask.strides[rank - 1])];
+          x = masked_power(x, m);
+        }
+        score[n][i] = x;
+        high[i >> 1] = fn_maximum(high[i >> 1], x);
+      }
+    float keep[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      high[i] = fn_maximum(high[i], SHUFFLE_XOR(high[i], 1));
+      high[i] = fn_maximum(high[i], SHUFFLE_XOR(high[i], 2));
+      keep[i] = most[i] == -infinity() ? 0.0f : exp2_of(most[i] - high[i]);
+      most[i] = high[i];
+      total[i] *= keep[i];
+    }
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        score[n][i] = score[n][i] == -infinity() ? 0.0f : exp2_of(score[n][i] - most[i >> 1]);
+        total[i >> 1] += score[n][i];
+      }
+#pragma unroll
+    for (int e = 0; e < kE / 8; ++e)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sum[e][i] *= keep[i >> 1];
+
+    // The scores' fragments are those of a first operand, two parts at a time.
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; n += 2) {
+      const unsigned p[4] = {pack_pair(T{0}, score[n][0], score[n][1]), pack_pair(T{0}, score[n][2], score[n][3]),
+                             pack_pair(T{0}, score[n + 1][0], score[n + 1][1]),
+                             pack_pair(T{0}, score[n + 1][2], score[n + 1][3])};
+#pragma unroll
+      for (int e = 0; e < kE / 8; e += 2) {
+        // Matrices, turned: keys n * 8 … by columns e * 8 …, the keys 8 further; the same of the next columns.
+        const int key = key_warp * kKeys + n * 8 + (lane & 15);
+        const Matrices m = load_matrices<true>(v_tile + key * kWidthPitch + e * 8 + (lane >> 4) * 8);
+        multiply_add<T>(sum[e], p, m.parts[0], m.parts[1]);
+        multiply_add<T>(sum[e + 1], p, m.parts[2], m.parts[3]);
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    total[i] += SHUFFLE_XOR(total[i], 1);
+    total[i] += SHUFFLE_XOR(total[i], 2);
+  }
+
+  if (key_warps > 1) {  // the parts of the others, in their order
+    SYNC();
+    float* const parts = reinterpret_cast<float*>(shared);
+    if (key_warp > 0) {
+      float* const part = parts + (query_warp * (key_warps - 1) + key_warp - 1) * kPartFloats;
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+        if (t == 0) {
+          part[16 * kE + g + i * 8] = most[i];
+          part[16 * kE + 16 + g + i * 8] = total[i];
+        }
+#pragma unroll
+      for (int e = 0; e < kE / 8; ++e)
+#pragma unroll
+        for (int i = 0; i < 4; ++i) part[(e * 4 + i) * 32 + lane] = sum[e][i];
+    }
+    SYNC();
+    if (key_warp > 0) return;
+    for (int other = 0; other < key_warps - 1; ++other) {
+      const float* const part = parts + (query_warp * (key_warps - 1) + other) * kPartFloats;
+      float mine[2], theirs[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float their_most = part[16 * kE + g + i * 8];
+        const float high = fn_maximum(most[i], their_most);
+        mine[i] = most[i] == -infinity() ? 0.0f : exp2_of(most[i] - high);
+        theirs[i] = their_most == -infinity() ? 0.0f : exp2_of(their_most - high);
+        most[i] = high;
+        total[i] = total[i] * mine[i] + part[16 * kE + 16 + g + i * 8] * theirs[i];
+      }
+#pragma unroll
+      for (int e = 0; e < kE / 8; ++e)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          sum[e][i] = sum[e][i] * mine[i >> 1] + part[(e * 4 + i) * 32 + lane] * theirs[i >> 1];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    if (row[i] >= queries) continue;
+    const float part = total[i] == 0.0f ? 0.0f : 1.0f / total[i];
+    T* const to = output<T>(y) + at[4] + row[i] * static_cast<Int>(y.strides[rank - 2]);
+#pragma unroll
+    for (int e = 0; e < kE / 8; ++e) {
+      const int column = e * 8 + 2 * t;
+      const float low = sum[e][2 * i] * part, high = sum[e][2 * i + 1] * part;
+      if (vector && column + 1 < width) {
+        *reinterpret_cast<unsigned*>(to + column) = pack_pair(T{0}, low, high);
+        continue;
+      }
+      const Int step = static_cast<Int>(y.strides[rank - 1]);
+      if (column < width) to[static_cast<Int>(column) * step] = narrow<T>(low);
+      if (column + 1 < width) to[static_cast<Int>(column + 1) * step] = narrow<T>(high);
+    }
+  }
+}

@@ -1,0 +1,61 @@
+// Products of small matrices by a warp: 16 × 16 times 16 × 8, of f16 or bf16, summed in float. Fragments are
+// as the instruction has them: lane 4 g + t holds of the first operand rows g and g + 8, columns 2 t, 2 t + 1
+// and 8 further; of the second, rows 2 t, 2 t + 1 and 8 further of column g; of the sum, columns 2 t and
+// 2 t + 1 of rows g and g + 8.
+struct Matrices {
+  unsigned parts[4];
+};
+#ifdef HEADRACE_ON_HOST
+template <class T> DEVICE void multiply_add(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  host_multiply_add<T>(sum, a, b0, b1);
+}
+template <bool transposed> DEVICE Matrices load_matrices(const void* row) { return host_load_matrices<transposed, Matrices>(row); }
+DEVICE unsigned pack_pair(f16, float low, float high) { return float_to_f16(low).bits | static_cast<unsigned>(float_to_f16(high).bits) << 16; }
+DEVICE unsigned pack_pair(bf16, float low, float high) {
+  return float_to_bf16(low).bits | static_cast<unsigned>(float_to_bf16(high).bits) << 16;
+}
+DEVICE float exp2_of(float x) { return exp2f(x); }
+#else
+template <class T> DEVICE void multiply_add(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
+template <> DEVICE void multiply_add<f16>(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+template <> DEVICE void multiply_add<bf16>(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+// Four 8 × 8 matrices from shared memory; lane 8 i + r gives the address of row r of matrix i, on 16 bytes.
+template <bool transposed> DEVICE Matrices load_matrices(const void* row) {
+  Matrices m;
+  const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  if (transposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(m.parts[0]), "=r"(m.parts[1]), "=r"(m.parts[2]), "=r"(m.parts[3])
+                 : "r"(at)
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(m.parts[0]), "=r"(m.parts[1]), "=r"(m.parts[2]), "=r"(m.parts[3])
+                 : "r"(at)
+                 : "memory");
+  return m;
+}
+DEVICE unsigned pack_pair(f16, float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+DEVICE unsigned pack_pair(bf16, float low, float high) {
+  unsigned pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+DEVICE float exp2_of(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+#endif
