@@ -1,6 +1,6 @@
 """Latency of whole models, resident and streamed, beside OpenVINO's and PyTorch's in the same run.
 
-    ./dev bench [--rounds N] [--threads N]
+    ./dev bench latency [--rounds N] [--threads N]
 
 The peers and ours run in turn, round after round, so that a machine whose speed drifts is fair to all; the best call of
 each counts. Compile times are from an archive on disk to a file on disk (ours) and to a loaded model (OpenVINO's).
@@ -8,37 +8,18 @@ each counts. Compile times are from an archive on disk to a file on disk (ours) 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torchvision
-import transformers
+from archives import bert_base, resnet18
+from figures import Figure
 
 import headrace as hr
 
-
-def resnet18() -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
-    return torchvision.models.resnet18().eval(), (torch.randn(1, 3, 224, 224),)
-
-
-def bert_base() -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
-    class Pooled(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.bert = transformers.BertModel(transformers.BertConfig()).eval()
-
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
-
-    ids = torch.randint(0, 30000, (1, 128))
-    return Pooled().eval(), (ids, torch.ones_like(ids))
-
-
-MODELS = {"resnet18 1x3x224x224": resnet18, "bert-base 1x128": bert_base}
+MODELS = {"ResNet-18 1x3x224x224": resnet18, "BERT-base 1x128": bert_base}
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -61,7 +42,7 @@ def openvino_peer(program: torch.export.ExportedProgram, inputs: tuple[torch.Ten
     return (lambda: request.infer(arrays)), took
 
 
-def measure(name: str, folder: Path, rounds: int, threads: int) -> None:
+def measure_model(name: str, folder: Path, rounds: int, threads: int) -> Figure:
     torch.manual_seed(0)
     module, inputs = MODELS[name]()
     with torch.no_grad():
@@ -88,20 +69,14 @@ def measure(name: str, folder: Path, rounds: int, threads: int) -> None:
     for label, took in best.items():
         print(f"  {label:<20} {took * 1e3:8.2f} ms   {took / best['openvino']:5.2f} x openvino")
     print(f"  compile              {compile_s:8.2f} s    openvino {openvino_compile_s:.2f} s")
+    note = f"{best['headrace'] * 1e3:.1f} / {best['openvino'] * 1e3:.1f} ms"
+    return Figure(f"{name} fp32 latency / OpenVINO", best["headrace"] / best["openvino"], 1.3, 1.0, note=note)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--models", default="", help="only models whose name holds this text")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+def measure(rounds: int, threads: int) -> list[Figure]:
+    torch.set_num_threads(threads)
+    figures = []
     for name in MODELS:
-        if arguments.models in name:
-            with tempfile.TemporaryDirectory() as folder:
-                measure(name, Path(folder), arguments.rounds, arguments.threads)
-
-
-if __name__ == "__main__":
-    main()
+        with tempfile.TemporaryDirectory() as folder:
+            figures.append(measure_model(name, Path(folder), rounds, threads))
+    return figures
