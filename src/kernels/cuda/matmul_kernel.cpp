@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "engine/sizes.h"
+#include "kernels/cuda/aligned_operand.h"
 #include "kernels/cuda/lt_matmul.h"
 #include "kernels/cuda/step_kernel.h"
 #include "kernels/step_checks.h"
@@ -121,8 +122,7 @@ const LtMatmul& MatmulKernel::product_for(const LtPointers& at) const {
 }
 
 Status MatmulKernel::enqueue(const Addresses& at, CUstream stream) const {
-  const auto start = reinterpret_cast<uintptr_t>(at.workspace);
-  std::byte* zeros = at.workspace + (kWorkspaceAlignment - start % kWorkspaceAlignment) % kWorkspaceAlignment;
+  std::byte* zeros = aligned_workspace(at);
   if (problem_.zeros)
     HR_TRY(check(device_->api().cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(zeros), 0,
                                                 static_cast<size_t>(zeros_.count), stream),
