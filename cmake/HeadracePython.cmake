@@ -27,11 +27,20 @@ if(NOT HEADRACE_SANITIZE)
 endif()
 
 if(SKBUILD)
-  # The libraries lie beside the extension, and oneDNN's where its own wheel puts it: in the environment's lib.
+  # The libraries lie beside the extension, and oneDNN's where its own wheel puts it: in the environment's lib. OpenMP's is
+  # the one that PyTorch has loaded before; the command, which loads no PyTorch, takes the same file.
+  set(python_run_path "$ORIGIN;$ORIGIN/../../..;$ORIGIN/../torch/lib")
   set_target_properties(headrace_python headrace headrace_runtime PROPERTIES
-    INSTALL_RPATH "$ORIGIN;$ORIGIN/../../.." INSTALL_RPATH_USE_LINK_PATH OFF)
+    INSTALL_RPATH "${python_run_path}" INSTALL_RPATH_USE_LINK_PATH OFF)
+  # A wheel holds no links, so each library has the one name that it is loaded by.
+  set_target_properties(headrace headrace_runtime PROPERTIES VERSION ${PROJECT_VERSION_MAJOR})
   install(TARGETS headrace_python headrace headrace_runtime
     LIBRARY DESTINATION headrace COMPONENT python NAMELINK_SKIP)
+  # The command: beside it in an environment, in Debian's own Python, and in a folder filled by `pip install --target`.
+  set(packages "$ORIGIN/../lib/python${Python_VERSION_MAJOR}.${Python_VERSION_MINOR}")
+  set_target_properties(headrace_cli PROPERTIES INSTALL_RPATH_USE_LINK_PATH OFF
+    INSTALL_RPATH "${packages}/site-packages/headrace;${packages}/dist-packages/headrace;$ORIGIN/../headrace")
+  install(TARGETS headrace_cli RUNTIME DESTINATION ${SKBUILD_SCRIPTS_DIR} COMPONENT python)
   # The plug-ins too, which nothing links; PyTorch's own CUDA libraries lie in the environment as well.
   get_property(plugins GLOBAL PROPERTY HEADRACE_PLUGINS)
   if(plugins)
