@@ -309,15 +309,13 @@ class Planner {
     HR_TRY(set_block(made));
     const int64_t blocks = (made.head.rows + per_block - 1) / per_block;
     made.grid = {static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, int64_t{multiprocessors_} * 64)), 1, 1};
-    // The first operand and the results are walked in vectors; the others are read one by one.
     const int64_t width = attributes_.integer(kWidth, 1);
     if (width <= 1 || inner_rank != 1 || made.head.columns % width != 0) return launches;
     for (size_t k = 0; k < operands_.size(); ++k)
-      if ((k == 0 || is_result(k)) && (walk_.strides[k].back() != 1 || !steps_by(k, width))) return launches;
+      if (operands_[k] && (walk_.strides[k].back() != 1 || !steps_by(k, width))) return launches;
     launches.vector = made;
     launches.vector->head.vector = 1;
     launches.alignment = alignments(width);
-    for (size_t k = 1; k < operands_.size() - outputs_; ++k) launches.alignment[k] = 1;
     return launches;
   }
 

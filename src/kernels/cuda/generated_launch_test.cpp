@@ -95,7 +95,7 @@ TEST(GeneratedLaunch, PartsRowsFromColumns) {
   EXPECT_EQ(launches->scalar.head.outer, 1);
   EXPECT_EQ(launches->scalar.grid[0], 4u);
   EXPECT_TRUE(launches->vector);
-  EXPECT_EQ(launches->alignment, (std::vector<size_t>{16, 1, 1, 16}));
+  EXPECT_EQ(launches->alignment, (std::vector<size_t>{16, 16, 1, 16}));
 }
 
 TEST(GeneratedLaunch, EvaluatesNumbersAndBlocks) {

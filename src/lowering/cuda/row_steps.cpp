@@ -33,27 +33,28 @@ class RowStep {
     team_ = writer.row_team(rows_, columns_, neighbours_are_rows());
   }
 
-  RowTeam& team() { return team_; }
   const std::string& type() const { return team_.type; }
   void use_warps() { team_ = {"WarpTeam<4>", {128, 1}, 32, 4}; }
 
-  // "pieces, width" of a Row: in registers, if the row fits there.
-  std::string cache() {
+  // Whether each thread can keep its part of the row in registers; it then has "pieces, width" of kept(), and
+  // a team that fits. `tensors`: all that are walked by columns.
+  bool keeps(const std::vector<TensorIndex>& tensors) {
     constexpr int64_t kRegisters = 32;
     const std::optional<int64_t> most = writer_.at_most(columns_);
-    width_ = StepWriter::vector_width({x_.dtype});
-    if (!most || team_.threads[1] > 1 || team_.rows_per_block == 32) {
-      width_ = 1;
-      return "0, 1";
-    }
-    while (width_ > 1 && width_ * team_.size >= 2 * *most) width_ /= 2;
-    const int64_t run = width_ * team_.size, pieces = std::max<int64_t>(1, (*most + run - 1) / run);
-    if (pieces * width_ > kRegisters) {
-      width_ = 1;
-      return "0, 1";
-    }
-    return fmt::format("{}, {}", pieces, width_);
+    if (!most || neighbours_are_rows()) return false;
+    for (const TensorIndex tensor : tensors)
+      if (tensor != kNone && !columns_are_dense(writer_.builder().at(tensor))) return false;
+    int64_t width = StepWriter::vector_width({x_.dtype});
+    const RowTeam team = writer_.kept_row_team(rows_, *most, width);
+    while (width > 1 && width * team.size >= 2 * *most) width /= 2;
+    const int64_t run = width * team.size, pieces = std::max<int64_t>(1, (*most + run - 1) / run);
+    if (pieces * width > kRegisters) return false;
+    team_ = team;
+    width_ = width;
+    kept_ = fmt::format("{}, {}", pieces, width);
+    return true;
   }
+  const std::string& kept() const { return kept_; }
 
   void add(const ir::Node& node, std::string family, std::string call, std::vector<TensorIndex> inputs,
            TensorIndex output, std::string_view not_empty = "") {
@@ -78,12 +79,27 @@ class RowStep {
     return outer_ > 0 && x_.strides[outer_ - 1] == Dim(1);
   }
 
+  // Whether the columns' dimensions, the tensor's last ones, are row-major.
+  bool columns_are_dense(const PlanTensor& tensor) const {
+    Dim expected = 1;
+    const size_t inner = x_.shape.size() - outer_;
+    if (tensor.shape.size() < inner) return false;
+    for (size_t i = 1; i <= inner; ++i) {
+      const size_t d = tensor.shape.size() - i;
+      if (!(tensor.shape[d] == x_.shape[x_.shape.size() - i])) return false;
+      if (!(tensor.shape[d] == Dim(1)) && !(tensor.strides[d] == expected)) return false;
+      expected = expected * tensor.shape[d];
+    }
+    return true;
+  }
+
   StepWriter& writer_;
   PlanTensor x_;
   size_t outer_;
   Dim rows_, columns_;
   RowTeam team_;
   int64_t width_ = 1;
+  std::string kept_;
 };
 
 // [N, C, spatial..] as [N, groups, C / groups, spatial..].
@@ -133,11 +149,13 @@ Status write_softmax(StepWriter& writer, const ir::Node& node) {
       axes_last(builder.at(from).shape.size(), {node.attributes().integer("axis")});
   const TensorIndex x = builder.transpose_view(from, perm), y = builder.transpose_view(to, perm);
   RowStep step(writer, x, 1);
-  const std::string cache = step.cache();
-  step.add(node, "softmax",
-           fmt::format("softmax<{}, {}, {}, {}, %>(args);", type_name(node.output()->dtype()), step.type(),
-                       cache, node.attributes().flag("log")),
-           {x}, y);
+  const std::string_view type = type_name(node.output()->dtype());
+  const bool log = node.attributes().flag("log");
+  const std::string call =
+      step.keeps({x, y})
+          ? fmt::format("softmax_kept<{}, {}, {}, {}, %>(args);", type, step.type(), step.kept(), log)
+          : fmt::format("softmax<{}, {}, {}, %>(args);", type, step.type(), log);
+  step.add(node, "softmax", call, {x}, y);
   return {};
 }
 
@@ -159,11 +177,11 @@ Status write_norm(StepWriter& writer, const ir::Node& node) {
     inner = spatial + 1;
   }
   RowStep step(writer, x, inner);
-  const std::string cache = step.cache();
-  const DType dtype = node.output()->dtype();
+  const bool keeps = step.keeps({x, scale, bias, y});
+  const std::string team = keeps ? fmt::format("{}, {}", step.type(), step.kept()) : step.type();
   step.add(node, std::string(node.op()->name),
-           fmt::format("normalise<{}, {}, {}, {}, {}, {}, %>(args, {});", type_name(dtype), step.type(),
-                       cache, centred, scale != kNone, bias != kNone,
+           fmt::format("normalise{}<{}, {}, {}, {}, {}, %>(args, {});", keeps ? "_kept" : "",
+                       type_name(node.output()->dtype()), team, centred, scale != kNone, bias != kNone,
                        constant_text(DType::kF64, node.attributes().number("eps"))),
            {x, scale, bias}, y);
   return {};

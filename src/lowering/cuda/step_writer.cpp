@@ -151,6 +151,17 @@ RowTeam StepWriter::row_team(const Dim& rows, const Dim& columns, bool neighbour
   return {"WarpTeam<4>", {128, 1}, 32, 4};
 }
 
+RowTeam StepWriter::kept_row_team(const Dim& rows, int64_t columns, int64_t width) const {
+  constexpr int64_t kRunsOfAWarp = 4, kManyRows = 2048;  // a thread; enough warps for a device
+  if (columns <= 32 * width * kRunsOfAWarp) {
+    const int64_t warps = at_opt(rows).value_or(1) >= kManyRows ? 4 : 1;
+    return {fmt::format("WarpTeam<{}>", warps), {32 * warps, 1}, 32, warps};
+  }
+  int64_t threads = 128;
+  while (threads < 1024 && threads * width * 2 < columns) threads *= 2;
+  return {fmt::format("BlockTeam<{}>", threads), {threads, 1}, threads, 1};
+}
+
 void StepWriter::add(const ir::Node& node, Step step) {
   std::vector<TensorIndex> tensors = step.inputs;
   tensors.insert(tensors.end(), step.outputs.begin(), step.outputs.end());

@@ -49,8 +49,11 @@ class StepWriter {
   static int64_t vector_width(const std::vector<DType>& dtypes);
   std::vector<DType> dtypes(const std::vector<TensorIndex>& tensors) const;
 
-  // For rows of `columns`, in tensors whose last dimension is the columns'. `strides`: of the operand read.
+  // For rows of `columns`. `neighbours_are_rows`: memory's neighbours belong to different rows.
   RowTeam row_team(const Dim& rows, const Dim& columns, bool neighbours_are_rows) const;
+
+  // For rows of at most so many neighbouring columns, of which threads keep runs of `width` in registers.
+  RowTeam kept_row_team(const Dim& rows, int64_t columns, int64_t width) const;
 
   struct Step {
     KernelText text;  // its `tensors` is set by add()

@@ -18,91 +18,91 @@ DEVICE Int column_at(const GeneratedArgs<count>& args, const RowPlace<count, Int
   return at[0];
 }
 
-// A row in registers, `pieces` runs of `width` columns a thread; with no pieces it is read again each time.
-template <class T, class Team, int pieces, int width, int count, class Int> class Row {
+// A row that is read again each time it is walked; its elements may lie anywhere.
+template <class T, class Team, int count, class Int> class WalkedRow {
  public:
   typedef ComputeOf<T> A;
-  DEVICE Row(const GeneratedArgs<count>& args, const RowPlace<count, Int>& place) : args_(args), place_(place) {
-    const Int columns = static_cast<Int>(args.head.columns);
-#pragma unroll
-    for (int p = 0; p < pieces; ++p) {
-      const Int first = (static_cast<Int>(p) * Team::kSize + Team::rank()) * width;
-      if (width > 1 && args.head.vector) {
-        if (first < columns) {
-          const Run<T, width> run = read_run<T, width>(input<T>(args.tensors[0]) + place.at[0] + first);
-#pragma unroll
-          for (int i = 0; i < width; ++i) kept_[p * width + i] = widen(run.values[i]);
-        }
-        continue;
-      }
-#pragma unroll
-      for (int i = 0; i < width; ++i)
-        if (first + i < columns)
-          kept_[p * width + i] = widen(input<T>(args.tensors[0])[column_at<count, Int>(args, place, 0, first + i)]);
-    }
-  }
+  DEVICE WalkedRow(const GeneratedArgs<count>& args, const RowPlace<count, Int>& place) : args_(args), place_(place) {}
   // f(value, column) for the columns of this thread.
   template <class F> DEVICE void each(F f) const {
     const Int columns = static_cast<Int>(args_.head.columns);
-    if (pieces == 0) {
-      for (Int c = Team::rank(); c < columns; c += Team::kSize)
-        f(widen(input<T>(args_.tensors[0])[column_at<count, Int>(args_, place_, 0, c)]), c);
-      return;
-    }
-#pragma unroll
-    for (int p = 0; p < pieces; ++p) {
-      const Int first = (static_cast<Int>(p) * Team::kSize + Team::rank()) * width;
-#pragma unroll
-      for (int i = 0; i < width; ++i)
-        if (first + i < columns) f(kept_[p * width + i], first + i);
-    }
+    for (Int c = Team::rank(); c < columns; c += Team::kSize)
+      f(widen(input<T>(args_.tensors[0])[column_at<count, Int>(args_, place_, 0, c)]), c);
   }
-  // f(values, first column) for runs of columns; stores what it makes of them in tensor `to`. F::tensor<k> …
+  // The same, storing what f gives in tensor `to`.
   template <class F> DEVICE void map(int to, bool stored, F f) const {
-    const Int columns = static_cast<Int>(args_.head.columns);
-    if (pieces == 0) {
-      for (Int c = Team::rank(); c < columns; c += Team::kSize) {
-        const Int x_at = column_at<count, Int>(args_, place_, 0, c);
-        const A y = f(widen(input<T>(args_.tensors[0])[x_at]), c);
-        if (stored) output<T>(args_.tensors[to])[column_at<count, Int>(args_, place_, to, c)] = narrow<T>(y);
-      }
-      return;
-    }
-#pragma unroll
-    for (int p = 0; p < pieces; ++p) {
-      const Int first = (static_cast<Int>(p) * Team::kSize + Team::rank()) * width;
-      if (width > 1 && args_.head.vector) {
-        if (first < columns) {
-          Run<T, width> run;
-#pragma unroll
-          for (int i = 0; i < width; ++i) run.values[i] = narrow<T>(f(kept_[p * width + i], first + i));
-          write_run<T, width>(output<T>(args_.tensors[to]) + place_.at[to] + first, run);
-        }
-        continue;
-      }
-#pragma unroll
-      for (int i = 0; i < width; ++i)
-        if (first + i < columns) {
-          const A y = f(kept_[p * width + i], first + i);
-          if (stored) output<T>(args_.tensors[to])[column_at<count, Int>(args_, place_, to, first + i)] = narrow<T>(y);
-        }
-    }
+    each([&](A x, Int c) {
+      const A y = f(x, c);
+      if (stored) output<T>(args_.tensors[to])[column_at<count, Int>(args_, place_, to, c)] = narrow<T>(y);
+    });
   }
 
  private:
   const GeneratedArgs<count>& args_;
   const RowPlace<count, Int>& place_;
-  A kept_[pieces * width > 0 ? pieces * width : 1];
 };
 
-template <class T, class Team, int pieces, int width, bool logarithm, class Int>
+// A row in registers, `pieces` runs of `width` columns a thread. REQUIRES: the columns are neighbours in
+// memory, in every tensor; with `vector`, runs are whole and aligned.
+template <class T, class Team, int pieces, int width> class KeptRow {
+ public:
+  typedef ComputeOf<T> A;
+  template <class Int> DEVICE void load(const T* from, Int columns, bool vector) {
+#pragma unroll
+    for (int p = 0; p < pieces; ++p) {
+      const Int first = first_of<Int>(p);
+      if (width > 1 && vector) {
+        if (first >= columns) continue;
+        const Run<T, width> run = read_run<T, width>(from + first);
+#pragma unroll
+        for (int i = 0; i < width; ++i) x[p][i] = widen(run.values[i]);
+      } else {
+#pragma unroll
+        for (int i = 0; i < width; ++i)
+          if (first + i < columns) x[p][i] = widen(from[first + i]);
+      }
+    }
+  }
+  // f(value) for the columns of this thread.
+  template <class Int, class F> DEVICE void each(Int columns, F f) {
+#pragma unroll
+    for (int p = 0; p < pieces; ++p)
+#pragma unroll
+      for (int i = 0; i < width; ++i)
+        if (first_of<Int>(p) + i < columns) f(x[p][i]);
+  }
+  template <class Int> DEVICE void store(T* to, Int columns, bool vector) const {
+#pragma unroll
+    for (int p = 0; p < pieces; ++p) {
+      const Int first = first_of<Int>(p);
+      if (width > 1 && vector) {
+        if (first >= columns) continue;
+        Run<T, width> run;
+#pragma unroll
+        for (int i = 0; i < width; ++i) run.values[i] = narrow<T>(x[p][i]);
+        write_run<T, width>(to + first, run);
+      } else {
+#pragma unroll
+        for (int i = 0; i < width; ++i)
+          if (first + i < columns) to[first + i] = narrow<T>(x[p][i]);
+      }
+    }
+  }
+  template <class Int> DEVICE static Int first_of(int piece) {
+    return (static_cast<Int>(piece) * Team::kSize + Team::rank()) * width;
+  }
+
+  A x[pieces][width];
+};
+
+template <class T, class Team, bool logarithm, class Int>
 DEVICE void softmax(const GeneratedArgs<2>& args) {
   typedef ComputeOf<T> A;
   const i64 rows = args.head.rows;
   for (i64 r = Team::first(); Team::goes_on(r, rows); r += Team::step()) {
     const bool real = r < rows;
     const RowPlace<2, Int> place = place_row<2, Int>(args, real ? r : rows - 1);
-    const Row<T, Team, pieces, width, 2, Int> row(args, place);
+    const WalkedRow<T, Team, 2, Int> row(args, place);
     A most = -infinity();
     row.each([&](A x, Int) { most = fn_maximum(most, x); });
     most = Team::template reduce<Most>(most);
@@ -113,9 +113,34 @@ DEVICE void softmax(const GeneratedArgs<2>& args) {
     row.map(1, real, [&](A x, Int) { return logarithm ? x - most - scale : fn_exp(x - most) * scale; });
   }
 }
+template <class T, class Team, int pieces, int width, bool logarithm, class Int>
+DEVICE void softmax_kept(const GeneratedArgs<2>& args) {
+  typedef ComputeOf<T> A;
+  const Int columns = static_cast<Int>(args.head.columns);
+  const bool vector = args.head.vector;
+  for (i64 r = Team::first(); Team::goes_on(r, args.head.rows); r += Team::step()) {
+    const RowPlace<2, Int> place = place_row<2, Int>(args, r);
+    KeptRow<T, Team, pieces, width> row;
+    row.load(input<T>(args.tensors[0]) + place.at[0], columns, vector);
+    A most = -infinity();
+    row.each(columns, [&](A x) { most = fn_maximum(most, x); });
+    most = Team::template reduce<Most>(most);
+    A sum = 0;
+    row.each(columns, [&](A& x) {
+      x -= most;
+      const A power = fn_exp(x);
+      sum += power;
+      if (!logarithm) x = power;
+    });
+    sum = Team::template reduce<Add>(sum);
+    const A scale = logarithm ? fn_log(sum) : A(1) / sum;
+    row.each(columns, [&](A& x) { x = logarithm ? x - scale : x * scale; });
+    row.store(output<T>(args.tensors[1]) + place.at[1], columns, vector);
+  }
+}
 
 // Layer norm (centred) and RMS norm, of x, scale, bias; the host's rows put group norm into the same form.
-template <class T, class Team, int pieces, int width, bool centred, bool scaled, bool biased, class Int>
+template <class T, class Team, bool centred, bool scaled, bool biased, class Int>
 DEVICE void normalise(const GeneratedArgs<4>& args, double eps) {
   typedef ComputeOf<T> A;
   const i64 rows = args.head.rows;
@@ -123,7 +148,7 @@ DEVICE void normalise(const GeneratedArgs<4>& args, double eps) {
   for (i64 r = Team::first(); Team::goes_on(r, rows); r += Team::step()) {
     const bool real = r < rows;
     const RowPlace<4, Int> place = place_row<4, Int>(args, real ? r : rows - 1);
-    const Row<T, Team, pieces, width, 4, Int> row(args, place);
+    const WalkedRow<T, Team, 4, Int> row(args, place);
     A mean = 0;
     if (centred) {
       row.each([&](A x, Int) { mean += x; });
@@ -139,6 +164,46 @@ DEVICE void normalise(const GeneratedArgs<4>& args, double eps) {
       if (biased) y += widen(input<T>(args.tensors[2])[column_at<4, Int>(args, place, 2, c)]);
       return y;
     });
+  }
+}
+template <class T, class Team, int pieces, int width, bool centred, bool scaled, bool biased, class Int>
+DEVICE void normalise_kept(const GeneratedArgs<4>& args, double eps) {
+  typedef ComputeOf<T> A;
+  const Int columns = static_cast<Int>(args.head.columns);
+  const bool vector = args.head.vector;
+  const A count = static_cast<A>(args.head.columns);
+  for (i64 r = Team::first(); Team::goes_on(r, args.head.rows); r += Team::step()) {
+    const RowPlace<4, Int> place = place_row<4, Int>(args, r);
+    KeptRow<T, Team, pieces, width> row;
+    row.load(input<T>(args.tensors[0]) + place.at[0], columns, vector);
+    A mean = 0;
+    if (centred) {
+      row.each(columns, [&](A x) { mean += x; });
+      mean = Team::template reduce<Add>(mean) / count;
+    }
+    A squares = 0;
+    row.each(columns, [&](A x) { squares += (x - mean) * (x - mean); });
+    squares = Team::template reduce<Add>(squares);
+    const A by = A(1) / fn_sqrt(squares / count + static_cast<A>(eps));
+    row.each(columns, [&](A& x) { x = (x - mean) * by; });
+    // Scale and bias a piece at a time: they are as long as the row.
+    KeptRow<T, Team, 1, width> part;
+#pragma unroll
+    for (int p = 0; p < pieces; ++p) {
+      const Int past = static_cast<Int>(p) * Team::kSize * width;
+      if (past >= columns) break;
+      if (scaled) {
+        part.load(input<T>(args.tensors[1]) + place.at[1] + past, columns - past, vector);
+#pragma unroll
+        for (int i = 0; i < width; ++i) row.x[p][i] *= part.x[0][i];
+      }
+      if (biased) {
+        part.load(input<T>(args.tensors[2]) + place.at[2] + past, columns - past, vector);
+#pragma unroll
+        for (int i = 0; i < width; ++i) row.x[p][i] += part.x[0][i];
+      }
+    }
+    row.store(output<T>(args.tensors[3]) + place.at[3], columns, vector);
   }
 }
 
