@@ -89,6 +89,7 @@ struct MemoryReport {
   Bytes streamable, weight_budget, resident, always_resident, scratch, arena, workspace, states;
   Bytes device_used, device_peak, streamed_last_run;
   int64_t last_run_ns = 0, last_read_ns = 0, last_wait_ns = 0;
+  std::string text() const;  // one line for people
 };
 
 // A tensor with the name of the input that it is for.
@@ -118,7 +119,7 @@ class Context {
   // return before they are over. nullopt: a stream of the context's own, waited for. Not during a run.
   Status set_stream(std::optional<void*> stream);
   MemoryReport memory() const;
-  std::string report() const;  // one line for people
+  std::string report() const;  // memory().text()
 
   // Events of the runs from now on, written by write_trace. Errors of files.
   void start_trace();

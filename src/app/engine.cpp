@@ -180,17 +180,17 @@ MemoryReport Context::memory() const {
           .last_wait_ns = from.last_wait_ns};
 }
 
-std::string Context::report() const {
-  const MemoryReport now = memory();
-  std::string text =
-      fmt::format("resident {}, scratch {}, arena {}", to_text(now.resident + now.always_resident),
-                  to_text(now.scratch), to_text(now.arena));
-  if (now.streamed_last_run.count > 0 && now.last_run_ns > 0) {
-    const double gib = static_cast<double>(now.streamed_last_run.count) / (1 << 30);
-    text += fmt::format(", streamed {} at {:.2f} GiB/s", to_text(now.streamed_last_run),
-                        gib / (static_cast<double>(now.last_run_ns) * 1e-9));
+std::string Context::report() const { return memory().text(); }
+
+std::string MemoryReport::text() const {
+  std::string line = fmt::format("resident {}, scratch {}, arena {}", to_text(resident + always_resident),
+                                 to_text(scratch), to_text(arena));
+  if (streamed_last_run.count > 0 && last_run_ns > 0) {
+    const double gib = static_cast<double>(streamed_last_run.count) / (1 << 30);
+    line += fmt::format(", streamed {} at {:.2f} GiB/s", to_text(streamed_last_run),
+                        gib / (static_cast<double>(last_run_ns) * 1e-9));
   }
-  return text;
+  return line;
 }
 
 void Context::start_trace() {

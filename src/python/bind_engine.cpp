@@ -56,7 +56,7 @@ void bind_reports(nb::module_& module) {
 
 void bind_engine(nb::module_& module) {
   bind_reports(module);
-  nb::class_<PyEngine>(module, "Engine", "An open engine file and a context to run it in.")
+  nb::class_<PyEngine>(module, "Engine", "An open engine file, and contexts to run it in.")
       .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
                     const std::string&>(),
            "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
@@ -67,14 +67,11 @@ void bind_engine(nb::module_& module) {
            "Bytes of weights that may be resident; None: automatic.")
       .def("set_memory_limit", &PyEngine::set_memory_limit, "limit"_a.none())
       .def("write_trace", &PyEngine::write_trace, "path"_a)
-      .def("start_trace",
-           [](PyEngine& self) { self.between_runs([](Context& context) { context.start_trace(); }); })
+      .def("start_trace", &PyEngine::start_trace)
+      .def("memory", &PyEngine::memory, nb::call_guard<nb::gil_scoped_release>())
       .def(
-          "memory",
-          [](PyEngine& self) { return self.between_runs([](Context& context) { return context.memory(); }); })
-      .def(
-          "report",
-          [](PyEngine& self) { return self.between_runs([](Context& context) { return context.report(); }); })
+          "report", [](const PyEngine& self) { return self.memory().text(); },
+          nb::call_guard<nb::gil_scoped_release>())
       .def_prop_ro("streamable", [](PyEngine& self) { return self.engine().streamable().count; })
       .def_prop_ro("weight_budget", [](PyEngine& self) { return self.engine().weight_budget().count; })
       .def_prop_ro("automatic_weight_budget",
@@ -88,7 +85,8 @@ void bind_engine(nb::module_& module) {
       .def_prop_ro("device", [](PyEngine& self) { return self.engine().device(); })
       .def_prop_ro("path", [](PyEngine& self) { return self.engine().path(); })
       .def("plan_text", [](PyEngine& self) { return self.engine().plan_text(); })
-      .def("weights_text", [](PyEngine& self) { return self.engine().weights_text(); });
+      .def("weights_text", [](PyEngine& self) { return self.engine().weights_text(); })
+      .def("graph_text", [](PyEngine& self) { return unwrap(self.engine().graph_text()); });
 }
 
 }  // namespace headrace::python

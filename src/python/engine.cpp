@@ -40,10 +40,12 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
     nb::gil_scoped_release release;
     Result<Engine> engine = Engine::open(path, {bytes(weight_budget), watch_signals(), device, std::nullopt});
     if (!engine.ok()) return engine.status();
-    Result<Context> context = engine->context({.threads = threads, .memory_limit = bytes(memory_limit)});
+    const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit)};
+    Result<Context> context = engine->context(options);
     if (!context.ok()) return context.status();
     context->set_progress(watch_signals());
-    return Opened{*std::move(engine), *std::move(context)};
+    auto pool = std::make_unique<ContextPool>(*engine, options, *std::move(context));
+    return Opened{*std::move(engine), std::move(pool)};
   };
   return unwrap(work());
 }
@@ -54,7 +56,7 @@ PyEngine::PyEngine(const std::filesystem::path& path, std::optional<int64_t> wei
 
 PyEngine::PyEngine(Opened opened)
     : engine_(std::move(opened.engine)),
-      context_(std::move(opened.context)),
+      pool_(std::move(opened.pool)),
       inputs_(engine_.inputs()),
       outputs_(engine_.outputs()),
       gpu_(gpu_index(engine_.device())),
@@ -87,20 +89,37 @@ void PyEngine::read_inputs(nb::handle inputs, Call& call) const {
   }
 }
 
-const PyEngine::Shapes& PyEngine::shapes_for(const std::vector<Tensor>& tensors,
-                                             const std::vector<int64_t>& key) {
-  const auto known = known_shapes_.find(key);
+std::shared_ptr<const PyEngine::Shapes> PyEngine::shapes_for(const Call& call) {
+  const auto known = known_shapes_.find(call.key);
   if (known != known_shapes_.end()) return known->second;
-  auto found = between_runs([&](Context& context) { return context.output_shapes(tensors); });
-  Shapes shapes;
-  for (const std::vector<int64_t>& shape : unwrap(std::move(found))) {
+  auto shapes = std::make_shared<Shapes>();
+  for (const std::vector<int64_t>& shape : unwrap(pool_->any().output_shapes(call.tensors))) {
     nb::list sizes;
     for (const int64_t size : shape) sizes.append(size);
-    shapes.tuples.push_back(nb::tuple(sizes));
-    shapes.sizes.push_back(shape);
+    shapes->tuples.push_back(nb::tuple(sizes));
+    shapes->sizes.push_back(shape);
   }
   if (known_shapes_.size() >= kMostKnownShapes) known_shapes_.clear();
-  return known_shapes_[key] = std::move(shapes);
+  return known_shapes_[call.key] = std::move(shapes);
+}
+
+Status PyEngine::run_call(const Call& call, std::optional<uintptr_t> stream,
+                          std::span<const Tensor> results) {
+  for (;;) {
+    Result<ContextPool::Lease> lease = pool_->take();
+    if (!lease.ok()) return lease.status();
+    ContextPool::Slot& slot = **lease;
+    if (gpu_ >= 0 && stream != slot.stream) {
+      Status status =
+          slot.context.set_stream(stream ? std::optional(reinterpret_cast<void*>(*stream)) : std::nullopt);
+      if (!status.ok()) return status;
+      slot.stream = stream;
+    }
+    Status status = slot.context.run_into(call.tensors, results);
+    // Memory that does not suffice for several contexts may do for one.
+    if (status.code() == Code::kExhausted && pool_->retire(*std::move(lease))) continue;
+    return status;
+  }
 }
 
 nb::tuple PyEngine::run(nb::handle inputs) {
@@ -117,7 +136,7 @@ nb::tuple PyEngine::run(nb::handle inputs) {
   std::vector<Tensor> results;
   std::vector<int64_t> result_numbers(outputs_.size());
   read_inputs(inputs, call);
-  const Shapes& shapes = shapes_for(call.tensors, call.key);
+  const std::shared_ptr<const Shapes> shapes = shapes_for(call);
   const std::optional<uintptr_t> stream = call.on_gpu ? torch_.current_stream() : std::nullopt;
 
   nb::object made = nb::steal(PyTuple_New(static_cast<Py_ssize_t>(outputs_.size())));
@@ -126,8 +145,8 @@ nb::tuple PyEngine::run(nb::handle inputs) {
     const PortInfo& port = outputs_[i];
     nb::object output = nb::none();
     if (port.is_tensor) {
-      output = torch_.empty(shapes.tuples[i], port.dtype, call.on_gpu);
-      results.push_back(Tensor::borrow(torch_.data(output), port.dtype, shapes.sizes[i]));
+      output = torch_.empty(shapes->tuples[i], port.dtype, call.on_gpu);
+      results.push_back(Tensor::borrow(torch_.data(output), port.dtype, shapes->sizes[i]));
     } else if (port.constant.empty()) {
       results.push_back(Tensor::borrow(&result_numbers[i], DType::kI64, {}));
     } else {
@@ -135,15 +154,11 @@ nb::tuple PyEngine::run(nb::handle inputs) {
     }
     PyTuple_SET_ITEM(made.ptr(), static_cast<Py_ssize_t>(i), output.release().ptr());
   }
-  check(between_runs([&](Context& context) -> Status {
-    if (gpu_ >= 0 && stream != stream_) {
-      Status status =
-          context.set_stream(stream ? std::optional(reinterpret_cast<void*>(*stream)) : std::nullopt);
-      if (!status.ok()) return status;
-      stream_ = stream;
-    }
-    return context.run_into(call.tensors, results);
-  }));
+  const auto work = [&] {
+    nb::gil_scoped_release release;
+    return run_call(call, stream, results);
+  };
+  check(work());
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_tensor || !outputs_[i].constant.empty()) continue;
     PyTuple_SetItem(made.ptr(), static_cast<Py_ssize_t>(i), PyLong_FromLongLong(result_numbers[i]));
@@ -160,11 +175,24 @@ void PyEngine::set_weight_budget(std::optional<int64_t> budget) {
 }
 
 void PyEngine::set_memory_limit(std::optional<int64_t> limit) {
-  check(between_runs([&](Context& context) { return context.set_memory_limit(bytes(limit)); }));
+  const auto work = [&] {
+    nb::gil_scoped_release release;
+    return pool_->set_memory_limit(bytes(limit));
+  };
+  check(work());
+}
+
+void PyEngine::start_trace() {
+  nb::gil_scoped_release release;
+  pool_->start_trace();
 }
 
 void PyEngine::write_trace(const std::filesystem::path& path) {
-  check(between_runs([&](Context& context) { return context.write_trace(path); }));
+  const auto work = [&] {
+    nb::gil_scoped_release release;
+    return pool_->write_trace(path);
+  };
+  check(work());
 }
 
 }  // namespace headrace::python

@@ -1,4 +1,4 @@
-// PyEngine: an engine and its context, called with torch tensors.
+// PyEngine: an engine and its contexts, called with torch tensors.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -6,17 +6,19 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <mutex>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include <headrace/headrace.h>
+#include "python/context_pool.h"
 #include "python/torch_api.h"
 
 namespace headrace::python {
 
-// Threads: calls may come from several Python threads; runs of one PyEngine follow each other. The GIL is
+// Threads: calls may come from several Python threads, and run at the same time (ContextPool). The GIL is
 // released while an engine works or is waited for.
 class PyEngine {
  public:
@@ -33,15 +35,10 @@ class PyEngine {
   void set_memory_limit(std::optional<int64_t> limit);
   void write_trace(const std::filesystem::path& path);
 
-  Engine& engine() { return engine_; }
+  void start_trace();
+  MemoryReport memory() const { return pool_->memory(); }
 
-  // Calls `work` on the context between runs.
-  template <class Work>
-  auto between_runs(const Work& work) {
-    nanobind::gil_scoped_release release;
-    std::lock_guard lock(running_);
-    return work(context_);
-  }
+  Engine& engine() { return engine_; }
 
  private:
   // What the outputs are like for one set of input shapes and numbers.
@@ -51,7 +48,7 @@ class PyEngine {
   };
   struct Opened {
     Engine engine;
-    Context context;
+    std::unique_ptr<ContextPool> pool;
   };
 
   static Opened open(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
@@ -65,16 +62,16 @@ class PyEngine {
     bool on_gpu = false;
   };
   void read_inputs(nanobind::handle inputs, Call& call) const;
-  const Shapes& shapes_for(const std::vector<Tensor>& tensors, const std::vector<int64_t>& key);
+  std::shared_ptr<const Shapes> shapes_for(const Call& call);
+  // Without the GIL.
+  Status run_call(const Call& call, std::optional<uintptr_t> stream, std::span<const Tensor> results);
 
   Engine engine_;
-  Context context_;
-  std::mutex running_;  // never waited for with the GIL held
+  const std::unique_ptr<ContextPool> pool_;
   const std::vector<PortInfo> inputs_, outputs_;
   const int gpu_;  // the index; -1 on the CPU
   TorchApi torch_;
-  std::optional<uintptr_t> stream_;                      // the one that the context has; guarded by running_
-  std::map<std::vector<int64_t>, Shapes> known_shapes_;  // guarded by the GIL
+  std::map<std::vector<int64_t>, std::shared_ptr<const Shapes>> known_shapes_;  // guarded by the GIL
 };
 
 void bind_engine(nanobind::module_& module);

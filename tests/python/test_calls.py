@@ -138,6 +138,129 @@ def test_threads_may_call_one_module():
     assert all(torch.equal(got[i], want[i]) for i in range(len(inputs)))
 
 
+def in_threads(count: int, work) -> None:
+    """Calls work(i) in `count` threads that start together, and raises what the first of them raised."""
+    barrier, errors = threading.Barrier(count), []
+
+    def run(i: int) -> None:
+        try:
+            barrier.wait()
+            work(i)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+class Slow(torch.nn.Module):
+    """The reference back end takes its time, without the GIL."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(256, 256))
+
+    def forward(self, x):
+        for _ in range(4):
+            x = torch.tanh(x @ self.weight)
+        return x + 1
+
+
+def test_calls_from_several_threads_run_at_the_same_time():
+    x = torch.randn(96, 256)
+    module = hr.compile(Slow().eval(), arg_inputs=[x], device=DEVICE, threads=1)
+    want = module(x)
+    one = module.memory()
+
+    def call(i: int) -> None:
+        assert torch.equal(module(x), want)
+
+    for _ in range(20):  # until two runs met: each holds an arena of its own
+        in_threads(4, call)
+        held = module.memory()
+        if held.arena >= 2 * one.arena:
+            break
+    assert one.arena < held.arena <= 4 * one.arena
+    assert held.resident == one.resident and held.device_used - one.device_used == held.arena - one.arena
+
+
+def test_a_memory_limit_holds_for_calls_of_all_threads():
+    model, x = Slow().eval(), torch.randn(96, 256)
+    free = hr.compile(model, arg_inputs=[x], device=DEVICE, threads=1)
+    want = free(x)
+    limit = free.memory().device_used + 4096
+    module = hr.compile(model, arg_inputs=[x], device=DEVICE, threads=1, memory_limit=limit)
+
+    def call(i: int) -> None:
+        assert torch.equal(module(x), want)
+
+    in_threads(4, call)
+    assert module.memory().device_peak <= limit and module.memory().arena == free.memory().arena
+
+
+SCARCE_MEMORY = """
+import json, resource, threading, torch, headrace as hr
+
+class Wide(torch.nn.Module):
+    def forward(self, x):
+        y = x.unsqueeze(0) + torch.arange(512).reshape(512, 1).float()  # 16 MiB
+        return torch.sin(y.softmax(0)).sum(0)
+
+x = torch.randn(8192)
+module = hr.compile(Wide().eval(), arg_inputs=[x], device="reference", threads=1)
+want, barrier, same, errors = module(x), threading.Barrier(5), [], []
+arena = module.memory().arena
+
+def run():
+    barrier.wait()
+    try:
+        same.append(torch.equal(module(x), want))
+    except BaseException as error:
+        errors.append(str(error))
+
+threads = [threading.Thread(target=run) for _ in range(4)]
+for thread in threads:
+    thread.start()
+held = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmData:"))
+resource.setrlimit(resource.RLIMIT_DATA, (held + arena // 2,) * 2)
+barrier.wait()
+for thread in threads:
+    thread.join()
+print(json.dumps([arena, same, errors, module.memory().arena]))
+"""
+
+
+def test_calls_take_turns_where_memory_is_too_scarce_to_run_together():
+    run = subprocess.run([sys.executable, "-c", SCARCE_MEMORY], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    arena, same, errors, held = json.loads(run.stdout)
+    assert arena >= 16 << 20 and errors == [] and same == [True] * 4 and held == arena
+
+
+def test_threads_may_call_while_budgets_change_and_errors_happen():
+    x = torch.randn(4, 64)
+    module = hr.compile(WideMlp().eval(), arg_inputs=[x], device=DEVICE, enable_weight_streaming=True)
+    want, weights = module(x), hr.runtime.weight_streaming(module)
+
+    def work(i: int) -> None:
+        for round in range(10):
+            if i == 0:
+                weights.device_budget = (round % 2) * weights.total_device_budget
+            elif i == 1:
+                with pytest.raises(ValueError):
+                    module(torch.randn(4, 65))
+            else:
+                assert torch.equal(module(x), want)
+
+    in_threads(6, work)
+    assert torch.equal(module(x), want)
+
+
 def test_a_module_prints_its_engine():
     x = torch.randn(3)
     text = str(hr.compile(Several(), arg_inputs=[x], device=DEVICE))
