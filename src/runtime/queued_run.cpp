@@ -267,7 +267,7 @@ Status QueuedRun::run(const QueuedWork& work, CapturedRun& captured) {
   if (status.ok()) status = is_current(work, captured) ? launch(work, captured) : run_eagerly(work);
   if (status.ok()) status = finish(work);
   if (!status.ok()) {
-    (void)streamer_.end(*queue_);
+    streamer_.abandon();
     (void)queue_->synchronize();  // nothing of a failed run may still write
     captured.graph.reset();
     return status;

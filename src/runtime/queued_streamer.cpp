@@ -91,4 +91,8 @@ Status QueuedStreamer::end(WorkQueue& compute) {
   return compute.wait(*joined_);
 }
 
+void QueuedStreamer::abandon() {
+  if (copies_) (void)copies_->synchronize();
+}
+
 }  // namespace headrace::runtime

@@ -35,6 +35,8 @@ class QueuedStreamer {
   Status release(StepIndex step, WorkQueue& compute);
   // Joins: what `compute` is given next comes after all copies. Also after an error of the calls above.
   Status end(WorkQueue& compute);
+  // After a run that failed half-way: waits for the copies that it began.
+  void abandon();
 
   bool idle() const { return schedule_.loads.empty(); }
   std::byte* data(const StreamLoad& load) const { return scratch_.data() + load.offset.count; }

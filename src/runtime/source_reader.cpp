@@ -28,8 +28,12 @@ class SourceReader : public FileReader {
   Result<std::unique_ptr<ReadTicket>> start(Bytes offset, Bytes size, std::byte* out) override {
     HR_ASSIGN(auto event, device_.make_event());
     const Bytes from = offset - source_.begin;  // the last read may pass the end
-    HR_TRY(source_.source->copy(from, std::min(size, source_.size - from), out, *queue_));
-    HR_TRY(queue_->record(*event));
+    Status status = source_.source->copy(from, std::min(size, source_.size - from), out, *queue_);
+    if (status.ok()) status = queue_->record(*event);
+    if (!status.ok()) {
+      (void)queue_->synchronize();  // a part may be under way, and `out` is free again when this returns
+      return status;
+    }
     return std::unique_ptr<ReadTicket>(std::make_unique<EventTicket>(std::move(event)));
   }
   bool direct() const override { return false; }
