@@ -122,7 +122,10 @@ Status RingSource::copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queu
     const Bytes count = std::min(slot_size_, size - at);
     HR_TRY(read(begin_ + offset + at, count, slot.data));
     HR_TRY(queue.copy(to + at.count, slot.data, count));
-    HR_TRY(queue.record(*slot.copied));
+    if (Status status = queue.record(*slot.copied); !status.ok()) {
+      (void)queue.synchronize();  // nobody could tell when the slot is free again
+      return status;
+    }
     slot.used = true;
   }
   return {};

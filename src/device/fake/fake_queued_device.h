@@ -1,9 +1,9 @@
 // FakeQueuedDevice: a GPU's rules over host memory, so that streaming is tested without one.
 //
 // Queues, events and graphs keep work back and do it later, in an order drawn from the seed (see
-// FakeSchedule). What a real GPU would let pass and answer with wrong numbers is an error here: waits for
-// events that nobody recorded, work on memory that is freed, graphs that overlap themselves. Such a mistake
-// fails the device, as a fault on a GPU does, until heal().
+// FakeSchedule). What a driver refuses is refused here. What a real GPU would let pass and answer with wrong
+// numbers is an error too: waits for events that nobody recorded, work on memory that is freed, graphs that
+// overlap themselves. Such a mistake fails the device, as a fault on a GPU does, until heal().
 #pragma once
 
 #include <atomic>

@@ -87,8 +87,9 @@ Status FakeSource::copy_by_ring(Bytes offset, Bytes size, std::byte* to, FakeStr
     HR_TRY(device_.read(fd_, begin_ + offset + at, count, slot.data->data(), name_));
     auto check = [stays = stays_open(), data = slot.data] { return stays(); };
     HR_TRY(queue.add({"copy from a ring", check, to + at.count, slot.data->data(), count, {}}));
-    slot.copied = std::make_shared<Point>();
-    HR_TRY(device_.schedule_.add_record(queue.line(), slot.copied));
+    auto copied = std::make_shared<Point>();
+    HR_TRY(device_.schedule_.add_record(queue.line(), copied));
+    slot.copied = std::move(copied);
   }
   return {};
 }

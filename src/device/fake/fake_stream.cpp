@@ -26,7 +26,7 @@ bool all_joined(const GraphBody& body, const std::vector<size_t>& last) {
 
 Status FakeEvent::synchronize() {
   HR_TRY(device_.call("wait for an event"));
-  if (capture) return device_.mistake(internal_error("the host waits for an event of a capture"));
+  if (capture) return unavailable("the host waits for an event of a capture");
   if (!point) return device_.mistake(internal_error("the host waits for an event that was never recorded"));
   return device_.schedule_.reach(*point);
 }
@@ -63,7 +63,10 @@ Status FakeStream::push(std::string_view what, std::function<Status()> work,
 
 Status FakeStream::synchronize() {
   HR_TRY(device_.call("wait for a queue"));
-  if (capturing()) return device_.mistake(internal_error("the host waits for a queue that captures"));
+  if (capturing()) {
+    capture_->broken = true;
+    return unavailable("the host waits for a queue that captures");
+  }
   return device_.schedule_.finish(line_);
 }
 
@@ -90,16 +93,14 @@ Status FakeStream::wait(const Event& event) {
   if (!from.point)
     return device_.mistake(internal_error("a queue waits for an event that was never recorded"));
   if (capturing()) {
-    return device_.mistake(
-        internal_error("a queue that captures waits for an event from outside the capture"));
+    capture_->broken = true;
+    return unavailable("a queue that captures waits for an event from outside the capture");
   }
   return device_.schedule_.add_wait(line_, from.point);
 }
 
 Status FakeStream::wait_in_capture(const FakeEvent& event) {
-  if (!event.capture->open) {
-    return device_.mistake(internal_error("a queue waits for an event of a capture that is over"));
-  }
+  if (!event.capture->open) return unavailable("a queue waits for an event of a capture that is over");
   if (!capturing()) {
     capture_ = event.capture;
     origin_ = false;
@@ -107,7 +108,8 @@ Status FakeStream::wait_in_capture(const FakeEvent& event) {
     return {};
   }
   if (capture_ != event.capture) {
-    return device_.mistake(internal_error("a queue that captures waits for an event of another capture"));
+    capture_->broken = event.capture->broken = true;
+    return unavailable("a queue that captures waits for an event of another capture");
   }
   for (const size_t node : event.nodes) {
     if (std::find(last_.begin(), last_.end(), node) == last_.end()) last_.push_back(node);
@@ -144,9 +146,9 @@ Result<std::unique_ptr<WorkGraph>> FakeStream::end_capture() {
   capture_ = nullptr;
   capture->open = false;
   HR_TRY(device_.call("end a capture"));
+  if (capture->broken) return unavailable("a capture ends that is broken");
   if (!all_joined(capture->body, last_)) {
-    return device_.mistake(
-        internal_error("a capture ends, and the queue that began it has not waited for all"));
+    return unavailable("a capture ends, and the queue that began it has not waited for all");
   }
   device_.captures_ += 1;
   return std::unique_ptr<WorkGraph>(

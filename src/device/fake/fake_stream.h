@@ -12,6 +12,7 @@ namespace headrace::fake {
 struct Capture {
   GraphBody body;
   bool open = true;
+  bool broken = false;  // something was asked that no capture takes
 };
 
 class FakeEvent final : public Event {
