@@ -92,6 +92,7 @@ Status QueuedStreamer::end(WorkQueue& compute) {
 }
 
 void QueuedStreamer::abandon() {
+  is_forked_ = false;
   if (copies_) (void)copies_->synchronize();
 }
 
