@@ -289,8 +289,8 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   }
   const DimBindings opt = opt_bindings(plan_.symbols);
   HR_ASSIGN(const auto shape, engine_->shape_plan(opt, threads_));
-  const MemoryNeed need =
-      memory_need_of(plan_, engine_->planner(), engine_->always_resident(), *shape, shape->arena);
+  const MemoryNeed need = memory_need_of(plan_, engine_->planner(), engine_->always_resident(), *shape,
+                                         engine_->arena_of(*shape));
   if (need.least > *limit) return limit_too_small(engine_->file(), *limit, need, opt);
   if (queued_run_) HR_TRY(queued_run_->settle());
   const std::optional<Bytes> before = std::exchange(limit_, limit);

@@ -166,7 +166,7 @@ Bytes EngineImpl::automatic_weight_budget() const {
   // Kernels are prepared for the exact arena only where memory is so short that it counts.
   if (const Bytes budget = automatic_beside(guess + guess); budget == streamable()) return budget;
   const auto shape = shape_plan(opt, usable_cpus());
-  return automatic_beside(shape.ok() ? (*shape)->arena : guess);
+  return automatic_beside(shape.ok() ? arena_of(**shape) : guess);
 }
 
 Status EngineImpl::give_way(Bytes arena) {
@@ -281,7 +281,7 @@ Result<std::shared_ptr<Context>> EngineImpl::make_context(ContextOptions options
 Result<MemoryNeed> EngineImpl::memory_need(const DimBindings& dims, int threads) {
   HR_TRY(check_profile(plan(), dims));
   HR_ASSIGN(const auto shape, shape_plan(dims, threads > 0 ? threads : usable_cpus()));
-  return memory_need_of(plan(), planner_, always_resident_, *shape, shape->arena);
+  return memory_need_of(plan(), planner_, always_resident_, *shape, arena_of(*shape));
 }
 
 }  // namespace headrace::runtime

@@ -48,6 +48,10 @@ class EngineImpl : public Engine {
   Bytes always_resident() const { return always_resident_; }
   std::byte* literal(size_t index) const { return literals_.data() + literal_offsets_[index].count; }
   Result<std::shared_ptr<const ShapePlan>> shape_plan(const DimBindings& dims, int threads) const;
+  // What a run of these shapes needs as its arena, with tensors that can be used where they are.
+  Bytes arena_of(const ShapePlan& shape) const {
+    return device_->queued() ? arena_with_places(plan(), shape) : shape.arena;
+  }
 
   // Tells that resident streamable weights and the scratch of `context` must fit into `room` together
   // (nullopt: no limit), and makes it so. Must not be called inside a run.

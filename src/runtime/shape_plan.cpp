@@ -128,4 +128,17 @@ Result<std::shared_ptr<const ShapePlan>> make_shape_plan(const Plan& plan, Execu
   return std::shared_ptr<const ShapePlan>(std::move(shape));
 }
 
+Bytes arena_with_places(const Plan& plan, const ShapePlan& shape) {
+  const auto aligned = [](Bytes size) -> Bytes {
+    const int64_t align = kArenaAlignment.count;
+    return {(size.count + align - 1) / align * align};
+  };
+  Bytes sum = aligned(shape.arena);
+  for (size_t i = 0; i < plan.buffers.size(); ++i) {
+    const BufferKind kind = plan.buffers[i].kind;
+    if (kind == BufferKind::kInput || kind == BufferKind::kOutput) sum += aligned(shape.buffer_sizes[i]);
+  }
+  return sum;
+}
+
 }  // namespace headrace::runtime

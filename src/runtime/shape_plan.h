@@ -42,6 +42,9 @@ struct ShapePlan {
 Result<std::shared_ptr<const ShapePlan>> make_shape_plan(const Plan& plan, Executable& executable,
                                                          DimBindings dims, int threads);
 
+// The arena of a run on a queued device: with a place for each input and output, which all pass through it.
+Bytes arena_with_places(const Plan& plan, const ShapePlan& shape);
+
 // The arena of these shapes without the kernels' workspaces: cheap, nothing is prepared.
 Result<Bytes> arena_without_workspace(const Plan& plan, const DimBindings& dims);
 
