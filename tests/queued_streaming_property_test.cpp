@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "device/fake/fake_queued_device.h"
@@ -130,7 +131,7 @@ TEST(QueuedStreaming, AgreesWithTheResidentRunUnderAnyBudget) {
     }
     launches += device->launches();
   }
-  EXPECT_GT(streamed, 20);  // rounds with some weights resident and some not
+  EXPECT_GT(streamed, 20);   // rounds with some weights resident and some not
   EXPECT_GT(launches, 200);  // captured runs
 }
 
@@ -166,7 +167,9 @@ TEST(QueuedStreaming, RunsOnTensorsOfTheDeviceWhereverTheyLie) {
       }
       ASSERT_TRUE(caller->synchronize().ok());
       EXPECT_TRUE(same_bits(got, one.want)) << "seed " << seed << ", run " << run;
-      if (run % 4 == 3) ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      if (run % 4 == 3) {
+        ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      }
     }
     ASSERT_TRUE(context->set_stream(std::nullopt).ok());
   }
@@ -183,7 +186,9 @@ TEST(QueuedStreaming, StaysUsableAfterEveryCallThatFails) {
     auto context = take(engine->make_context());
     const Case& one = cases[0];
     for (int64_t nth = 0; nth < 60; ++nth) {
-      if (nth % 2 == 0) ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      if (nth % 2 == 0) {
+        ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      }
       device->fail_call(nth % 30);
       failures += !context->run(one.inputs).ok();
       device->fail_call(-1);
@@ -191,6 +196,93 @@ TEST(QueuedStreaming, StaysUsableAfterEveryCallThatFails) {
     }
   }
   EXPECT_GT(failures, 60);
+}
+
+TEST(QueuedStreaming, TellsWhatFailedAndRunsOn) {
+  int64_t failures = 0;
+  for (uint64_t seed = 210; seed < 216; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    FakeQueuedOptions options = {.seed = seed, .pins_files = seed % 2 == 0, .ring = kib(8)};
+    options.eager = static_cast<int>(seed % 3) * 40;
+    auto device = std::make_shared<FakeQueuedDevice>(options);
+    auto engine = open_queued(file, device, Bytes{0});
+    auto context = take(engine->make_context());
+    const auto run_after = [&](void (FakeQueuedDevice::*fail)(int64_t), int64_t nth) {
+      ((*device).*fail)(nth);
+      Status status = random() % 2 ? engine->set_weight_budget(random_budget(*engine, random)) : Status();
+      if (status.ok()) status = context->run(cases[0].inputs).status();
+      ((*device).*fail)(-1);
+      device->heal();
+      if (!status.ok()) {
+        ++failures;
+        EXPECT_TRUE(status.code() == Code::kUnavailable || status.code() == Code::kExhausted);
+        EXPECT_NE(status.message().find("the fake device failed"), std::string::npos) << status.message();
+      }
+      for (int again = 0; again < 3; ++again) expect_case(*context, cases[0], seed);
+      EXPECT_EQ(device->failure().message(), "");
+    };
+    for (int64_t nth = 0; nth < 36; nth += 1 + static_cast<int64_t>(random() % 3)) {
+      run_after(&FakeQueuedDevice::fail_copy, nth);
+      run_after(&FakeQueuedDevice::fail_call, nth);
+      run_after(&FakeQueuedDevice::fail_read, nth);
+      run_after(&FakeQueuedDevice::fail_allocation, nth);
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+  EXPECT_GT(failures, 80);
+}
+
+TEST(QueuedStreaming, AgreesWhileContextsRunTogetherAndBudgetsChange) {
+  for (uint64_t seed = 100; seed < 108; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    auto device = std::make_shared<FakeQueuedDevice>(FakeQueuedOptions{
+        .seed = seed, .eager = static_cast<int>(seed % 4) * 30, .pins_files = seed % 3 != 0});
+    auto engine = open_queued(file, device, Bytes{0});
+    std::vector<std::thread> threads;
+    for (uint64_t t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        Random own(seed * 31 + t);
+        auto context = take(engine->make_context());
+        for (int run = 0; run < 12; ++run) expect_case(*context, cases[own() % cases.size()], seed);
+      });
+    }
+    for (int change = 0; change < 15; ++change) {
+      const Status status = engine->set_weight_budget(random_budget(*engine, random));
+      EXPECT_TRUE(status.ok()) << status.message();
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(device->failure().message(), "");
+  }
+}
+
+TEST(QueuedStreaming, HoldsAMemoryLimit) {
+  for (uint64_t seed = 300; seed < 308; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    const FakeQueuedOptions options = {.seed = seed, .pins_files = seed % 3 != 0};
+    auto probe = open_queued(file, std::make_shared<FakeQueuedDevice>(options), Bytes{0});
+    const MemoryNeed need = take(probe->memory_need({{"s0", 8}}, 1));
+    for (int round = 0; round < 4; ++round) {
+      const auto range = static_cast<uint64_t>((need.most - need.least).count + 1);
+      const Bytes limit = need.least + Bytes{static_cast<int64_t>(random() % range)};
+      auto device = std::make_shared<FakeQueuedDevice>(options);
+      auto engine = open_queued(file, device, Bytes{0});
+      auto context = take(engine->make_context({.memory_limit = limit}));
+      ASSERT_TRUE(engine->set_weight_budget(engine->streamable()).ok());
+      for (const Case& one : cases) {
+        expect_case(*context, one, seed);
+        ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+        expect_case(*context, one, seed);
+      }
+      EXPECT_LE(device->peak(), limit) << "seed " << seed;
+      if (testing::Test::HasFatalFailure()) return;
+    }
+  }
 }
 
 TEST(QueuedStreaming, KeepsTheOldBudgetWhereMemoryRunsOut) {
@@ -206,7 +298,9 @@ TEST(QueuedStreaming, KeepsTheOldBudgetWhereMemoryRunsOut) {
       device->fail_allocation(nth);
       const Status status = engine->set_weight_budget(random_budget(*engine, random));
       device->fail_allocation(-1);
-      if (!status.ok()) EXPECT_EQ(engine->weight_budget(), before);
+      if (!status.ok()) {
+        EXPECT_EQ(engine->weight_budget(), before);
+      }
       expect_case(*context, cases[0], seed);
       EXPECT_LE(context->memory().resident, engine->weight_budget());
     }
