@@ -69,7 +69,7 @@ class EngineModule(torch.nn.Module):
 class CompiledModule(torch.nn.Module):
     """A compiled model, called as the exported one: same arguments, same result, PyTorch tensors in and out.
 
-    Tensors go in and come out without a copy. Calls from several threads follow each other.
+    Tensors go in and come out without a copy. Calls from several threads run at the same time.
     """
 
     def __init__(self, engine: EngineModule, in_spec: pytree.TreeSpec | None = None,
