@@ -332,7 +332,28 @@ class Planner {
     GeneratedLaunches launches;
     launches.scalar = launch(walk_, walk_.rank());
     spread(launches.scalar);
+    const int64_t width = std::max<int64_t>(1, attributes_.integer(kWidth, 1));
+    if (walk_.rank() == 0 || walk_.sizes.back() % width != 0 || !reads_vectors(width, launches))
+      return launches;
+    Walk vectors = walk_;
+    vectors.sizes.back() /= width;
+    launches.vector = launch(vectors, vectors.rank());
+    launches.vector->head.vector = 1;
+    spread(*launches.vector);
     return launches;
+  }
+
+  // Whether the operands that are named for it can be read in vectors; sets the alignment that it takes.
+  bool reads_vectors(int64_t width, GeneratedLaunches& launches) const {
+    const std::vector<int64_t> vectors = attributes_.integers(kVectors);
+    launches.alignment.assign(operands_.size(), 1);
+    for (const int64_t k : vectors) {
+      if (width <= 1 || k < 0 || k >= static_cast<int64_t>(operands_.size()) || !rows_divide(k, width))
+        return false;
+      launches.alignment[static_cast<size_t>(k)] =
+          std::min<size_t>(16, element_size(static_cast<size_t>(k)) * static_cast<size_t>(width));
+    }
+    return !vectors.empty();
   }
 
   Result<GeneratedLaunches> grid() {
@@ -344,16 +365,7 @@ class Planner {
     HR_TRY(set_block(launches.scalar));
     HR_ASSIGN(const int64_t blocks, attributes_.get<Dim>(kBlocks, 1).evaluate(dims_));
     launches.scalar.grid[0] = static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, 1 << 30));
-    const std::vector<int64_t> vectors = attributes_.integers(kVectors);
-    const int64_t width = attributes_.integer(kWidth, 1);
-    launches.alignment.assign(operands_.size(), 1);
-    for (const int64_t k : vectors) {
-      if (width <= 1 || k < 0 || k >= static_cast<int64_t>(operands_.size()) || !rows_divide(k, width))
-        return launches;
-      launches.alignment[static_cast<size_t>(k)] =
-          element_size(static_cast<size_t>(k)) * static_cast<size_t>(width);
-    }
-    if (vectors.empty()) return launches;
+    if (!reads_vectors(attributes_.integer(kWidth, 1), launches)) return launches;
     launches.vector = launches.scalar;
     launches.vector->head.vector = 1;
     return launches;

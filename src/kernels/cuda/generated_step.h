@@ -26,7 +26,7 @@ inline constexpr std::string_view kWidth = "width";      // int: elements a vect
 inline constexpr std::string_view kUniform = "uniform";  // ints: operands that a vector must not step along
 inline constexpr std::string_view kAligned = "aligned";  // ints: numbers that vectors must divide
 inline constexpr std::string_view kVectors =
-    "vectors";  // ints: operands of which whole rows are read in vectors (grid)
+    "vectors";  // ints: operands whose last dimension is read in vectors (each, grid)
 inline constexpr std::string_view kOuter = "outer";                  // int: how many dimensions say which row
 inline constexpr std::string_view kThreads = "threads";              // ints: of a block, x and y
 inline constexpr std::string_view kRowsPerBlock = "rows_per_block";  // int

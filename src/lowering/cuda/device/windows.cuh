@@ -69,44 +69,68 @@ DEVICE void each_cell(const GeneratedHead& head, const GeneratedTensor& x, const
       }
 }
 
-template <class T, int spatial, class W, class Int>
-DEVICE void max_pool(const GeneratedArgs<2>& args) {
-  typedef ComputeOf<T> A;
-  each_element<2, Int>(args, [&](Int i) {
-    const Place<spatial + 2, Int> place = place_of<spatial + 2, Int>(args.head, i);
-    const GeneratedTensor& x = args.tensors[0];
-    const Int base = place.at[0] * static_cast<Int>(x.strides[0]) +
-                     place.at[spatial + 1] * static_cast<Int>(x.strides[spatial + 1]);
-    A most = Extreme<A>::low();
-    each_cell<spatial, W, Int>(args.head, x, place.at + 1, base,
-                               [&](Int at, int) { most = fn_maximum(most, widen(input<T>(x)[at])); });
-    output<T>(args.tensors[1])[offset_of<spatial + 2, Int>(args.tensors[1], place)] = narrow<T>(most);
-  });
+// What a pool makes of a window: the most, or a mean.
+template <class A> struct MostOfWindow {
+  static constexpr bool kCounts = false;
+  DEVICE static A start() { return Extreme<A>::low(); }
+  DEVICE static A of(A a, A b) { return fn_maximum(a, b); }
+};
+template <class A> struct MeanOfWindow {
+  static constexpr bool kCounts = true;
+  DEVICE static A start() { return A(0); }
+  DEVICE static A of(A a, A b) { return a + b; }
+};
+
+// Cells of a window that lie inside the operand or, where padding counts, inside its padding.
+template <int spatial, class W, bool count_padding, class Int>
+DEVICE i64 counted_cells(const GeneratedHead& head, const Int* window) {
+  i64 count = 1;
+#pragma unroll
+  for (int d = 0; d < spatial; ++d) {
+    const i64 begin = static_cast<i64>(window[d]) * W::stride(d) - W::low(d), end = begin + W::kernel(d);
+    const i64 least = count_padding ? -W::low(d) : 0;
+    const i64 most = head.numbers[d] + (count_padding ? W::high(d) : 0);
+    const i64 cells = (end < most ? end : most) - (begin > least ? begin : least);
+    count *= cells > 0 ? cells : 0;
+  }
+  return count;
 }
 
-template <class T, int spatial, class W, bool count_padding, i64 divisor, class Int>
-DEVICE void avg_pool(const GeneratedArgs<2>& args) {
+// `width` neighbouring channels a thread.
+template <class T, int spatial, class W, class Op, bool count_padding, i64 divisor, int width, class Int>
+DEVICE void pool_channels(const GeneratedArgs<2>& args) {
   typedef ComputeOf<T> A;
   each_element<2, Int>(args, [&](Int i) {
-    const Place<spatial + 2, Int> place = place_of<spatial + 2, Int>(args.head, i);
+    Place<spatial + 2, Int> place = place_of<spatial + 2, Int>(args.head, i);
+    place.at[spatial + 1] *= width;
     const GeneratedTensor& x = args.tensors[0];
     const Int base = place.at[0] * static_cast<Int>(x.strides[0]) +
                      place.at[spatial + 1] * static_cast<Int>(x.strides[spatial + 1]);
-    A sum = 0;
-    each_cell<spatial, W, Int>(args.head, x, place.at + 1, base,
-                               [&](Int at, int) { sum += widen(input<T>(x)[at]); });
-    i64 count = 1;
+    A result[width];
 #pragma unroll
-    for (int d = 0; d < spatial; ++d) {
-      const i64 begin = static_cast<i64>(place.at[1 + d]) * W::stride(d) - W::low(d), end = begin + W::kernel(d);
-      const i64 least = count_padding ? -W::low(d) : 0;
-      const i64 most = args.head.numbers[d] + (count_padding ? W::high(d) : 0);
-      const i64 cells = (end < most ? end : most) - (begin > least ? begin : least);
-      count *= cells > 0 ? cells : 0;
+    for (int c = 0; c < width; ++c) result[c] = Op::start();
+    each_cell<spatial, W, Int>(args.head, x, place.at + 1, base, [&](Int at, int) {
+      const Run<T, width> run = read_run<T, width>(input<T>(x) + at);
+#pragma unroll
+      for (int c = 0; c < width; ++c) result[c] = Op::of(result[c], widen(run.values[c]));
+    });
+    if (Op::kCounts) {
+      const i64 count = divisor != 0 ? divisor : counted_cells<spatial, W, count_padding, Int>(args.head, place.at + 1);
+#pragma unroll
+      for (int c = 0; c < width; ++c) result[c] /= static_cast<A>(count);
     }
-    const A by = static_cast<A>(divisor != 0 ? divisor : count);
-    output<T>(args.tensors[1])[offset_of<spatial + 2, Int>(args.tensors[1], place)] = narrow<T>(sum / by);
+    Run<T, width> run;
+#pragma unroll
+    for (int c = 0; c < width; ++c) run.values[c] = narrow<T>(result[c]);
+    write_run<T, width>(output<T>(args.tensors[1]) + offset_of<spatial + 2, Int>(args.tensors[1], place), run);
   });
+}
+template <class T, int spatial, class W, class Op, bool count_padding, i64 divisor, int width, class Int>
+DEVICE void pool(const GeneratedArgs<2>& args) {
+  if (args.head.vector)
+    pool_channels<T, spatial, W, Op, count_padding, divisor, width, Int>(args);
+  else
+    pool_channels<T, spatial, W, Op, count_padding, divisor, 1, Int>(args);
 }
 
 template <class T, int spatial, class Int>
