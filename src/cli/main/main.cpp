@@ -46,32 +46,32 @@ CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const 
 CLI::Validator whole(int least, int most) { return CLI::Range(least, most).description(""); }
 
 void add_session(CLI::App* command, SessionOptions& session) {
-  command->add_option("engine", session.engine, "Engine file")->type_name("FILE")->type_name("FILE")->required();
+  command->add_option("engine", session.engine, "Engine file")->type_name("FILE")->required();
   command
       ->add_option("--memory-limit", session.memory_limit,
-                   "Most memory for all that the engine holds, as 2GiB")->type_name("SIZE")
+                   "Most memory for all that the engine holds, as 2GiB")
       ->type_name("SIZE");
-  command->add_option("--device", session.device, "cuda:1 to choose among GPUs (default: the first)")->type_name("NAME")
+  command->add_option("--device", session.device, "cuda:1 to choose among GPUs (default: the first)")
       ->type_name("NAME");
   command
       ->add_option("--host-limit", session.host_limit,
-                   "Most host memory pinned to feed a GPU, as 8GiB (default: what is free)")->type_name("SIZE")
+                   "Most host memory pinned to feed a GPU, as 8GiB (default: what is free)")
       ->type_name("SIZE");
   command
       ->add_option("--threads", session.threads,
-                   "Threads to compute with (default: the CPUs that may be used)")->type_name("N")
+                   "Threads to compute with (default: the CPUs that may be used)")
       ->type_name("N")
       ->check(whole(1, 4096));
 }
 
 void add_build_choices(CLI::App* command, std::string& device, std::string& precision) {
   command
-      ->add_option("--device", device, "cpu, cuda, cuda:INDEX, cuda:sm_NN (needs no GPU here) or reference")->type_name("NAME")
+      ->add_option("--device", device, "cpu, cuda, cuda:INDEX, cuda:sm_NN (needs no GPU here) or reference")
       ->type_name("NAME")
       ->capture_default_str();
   command
       ->add_option("--precision", precision,
-                   "Of floats: as-is, fp32, bf16 or fp16; inputs and outputs keep theirs")->type_name("NAME")
+                   "Of floats: as-is, fp32, bf16 or fp16; inputs and outputs keep theirs")
       ->type_name("NAME")
       ->capture_default_str();
 }
@@ -79,27 +79,27 @@ void add_build_choices(CLI::App* command, std::string& device, std::string& prec
 void add_compile(CLI::App& app, CommandLine& line) {
   CompileArguments& arguments = line.compile;
   CLI::App* command = add_command(app, line, "compile", "Compile a .pt2 export into an engine file");
-  command->add_option("model", arguments.model, "Archive written by torch.export.save")->type_name("FILE")
+  command->add_option("model", arguments.model, "Archive written by torch.export.save")
       ->type_name("FILE")
       ->required();
-  command->add_option("-o,--output", arguments.engine, "Engine file (default: the model's name with .engine)")->type_name("FILE")
+  command->add_option("-o,--output", arguments.engine, "Engine file (default: the model's name with .engine)")
       ->type_name("FILE");
   add_build_choices(command, arguments.device, arguments.precision);
-  command->add_option("--profile", arguments.profile, "Range of a dynamic size; may be given for each")->type_name("NAME=MIN:OPT:MAX")
+  command->add_option("--profile", arguments.profile, "Range of a dynamic size; may be given for each")
       ->type_name("NAME=MIN:OPT:MAX")
       ->allow_extra_args(false);
   command->add_flag("--report", arguments.report, "Tell what was done, with times");
   command
-      ->add_option("--pass-off", arguments.passes_off, "Name of a graph pass to leave out; may be repeated")->type_name("NAME")
+      ->add_option("--pass-off", arguments.passes_off, "Name of a graph pass to leave out; may be repeated")
       ->type_name("NAME")
       ->allow_extra_args(false);
   command->add_flag("--verify-passes", arguments.verify_passes, "Check the graph after every pass");
-  command->add_option("--trace", arguments.trace, "Write a trace of the build, for Perfetto")->type_name("FILE")
+  command->add_option("--trace", arguments.trace, "Write a trace of the build, for Perfetto")
       ->type_name("FILE");
 }
 
 CLI::Option* add_integers(CLI::App* command, int& below) {
-  return command->add_option("--integers-below", below, "Random integers are 0 or more and below this")->type_name("N")
+  return command->add_option("--integers-below", below, "Random integers are 0 or more and below this")
       ->type_name("N")
       ->capture_default_str()
       ->check(whole(1, 127));  // fits every integer dtype
@@ -111,27 +111,27 @@ void add_run(CLI::App& app, CommandLine& line) {
   add_session(command, arguments.session);
   command
       ->add_option("--weight-budget", arguments.session.weight_budget,
-                   "Most bytes of streamable weights in memory: 10%, 512MiB, 0, all or auto (default)")->type_name("BUDGET")
+                   "Most bytes of streamable weights in memory: 10%, 512MiB, 0, all or auto (default)")
       ->type_name("BUDGET");
   auto* inputs = command
                      ->add_option("--inputs", arguments.inputs,
-                                  "Inputs from an .npz, by name (bf16 from f4, u2 or V2 arrays)")->type_name("FILE")
+                                  "Inputs from an .npz, by name (bf16 from f4, u2 or V2 arrays)")
                      ->type_name("FILE");
   auto* random =
-      command->add_option("--random", arguments.random, "Random inputs from this seed")->type_name("SEED")->type_name("SEED");
+      command->add_option("--random", arguments.random, "Random inputs from this seed")->type_name("SEED");
   inputs->excludes(random);
   command
-      ->add_option("--size", arguments.sizes, "A dynamic size, with --random (default: opt); may be repeated")->type_name("NAME=N")
+      ->add_option("--size", arguments.sizes, "A dynamic size, with --random (default: opt); may be repeated")
       ->type_name("NAME=N")
       ->allow_extra_args(false)
       ->excludes(inputs);
   add_integers(command, arguments.integers_below)->excludes(inputs);
-  command->add_option("--outputs", arguments.outputs, "Write the outputs to an .npz (bf16 as f4)")->type_name("FILE")
+  command->add_option("--outputs", arguments.outputs, "Write the outputs to an .npz (bf16 as f4)")
       ->type_name("FILE");
-  command->add_option("--repeat", arguments.repeat, "Number of runs")->type_name("N")
+  command->add_option("--repeat", arguments.repeat, "Number of runs")
       ->type_name("N")
       ->check(whole(1, 1000000000));
-  command->add_option("--trace", arguments.trace, "Write a trace of the runs, for Perfetto")->type_name("FILE")
+  command->add_option("--trace", arguments.trace, "Write a trace of the runs, for Perfetto")
       ->type_name("FILE");
   command->callback([command, inputs, random] {
     if (inputs->count() + random->count() == 0) {
@@ -147,40 +147,40 @@ void add_bench(CLI::App& app, CommandLine& line) {
   add_session(command, arguments.session);
   command
       ->add_option("--weight-budget", arguments.budgets,
-                   "Budgets, a row for each (default: all,50%,10%,0, or what --memory-limit leaves)")->type_name("BUDGETS")
+                   "Budgets, a row for each (default: all,50%,10%,0, or what --memory-limit leaves)")
       ->type_name("BUDGETS");
-  auto* inputs = command->add_option("--inputs", arguments.inputs, "Inputs from an .npz (default: random)")->type_name("FILE")
+  auto* inputs = command->add_option("--inputs", arguments.inputs, "Inputs from an .npz (default: random)")
                      ->type_name("FILE");
   command
       ->add_option("--expected", arguments.expected,
-                   "Outputs from an .npz, by name; a column tells the largest difference from them")->type_name("FILE")
+                   "Outputs from an .npz, by name; a column tells the largest difference from them")
       ->type_name("FILE");
-  command->add_option("--batch", arguments.batches, "Sizes of the dynamic batch, as 1,8,32")->type_name("N,N,…")
+  command->add_option("--batch", arguments.batches, "Sizes of the dynamic batch, as 1,8,32")
       ->type_name("N,N,…")
       ->excludes(inputs);
-  command->add_option("--size", arguments.sizes, "A dynamic size (default: opt); may be repeated")->type_name("NAME=N")
+  command->add_option("--size", arguments.sizes, "A dynamic size (default: opt); may be repeated")
       ->type_name("NAME=N")
       ->allow_extra_args(false)
       ->excludes(inputs);
-  command->add_option("--random", arguments.values.seed, "Seed of the inputs")->type_name("SEED")
+  command->add_option("--random", arguments.values.seed, "Seed of the inputs")
       ->type_name("SEED")
       ->capture_default_str()
       ->excludes(inputs);
   add_integers(command, arguments.values.integers_below)->excludes(inputs);
-  command->add_option("--repeat", arguments.repeat, "Runs a row (default: about two seconds of them)")->type_name("N")
+  command->add_option("--repeat", arguments.repeat, "Runs a row (default: about two seconds of them)")
       ->type_name("N")
       ->check(whole(1, 1000000000));
-  command->add_option("--plot", arguments.plot, "Where the plot goes (default: ENGINE.budget.svg)")->type_name("FILE")
+  command->add_option("--plot", arguments.plot, "Where the plot goes (default: ENGINE.budget.svg)")
       ->type_name("FILE");
   command->add_flag("--no-plot", arguments.no_plot, "Write no plot");
-  command->add_option("--trace", arguments.trace, "Write a trace of the last row's runs, for Perfetto")->type_name("FILE")
+  command->add_option("--trace", arguments.trace, "Write a trace of the last row's runs, for Perfetto")
       ->type_name("FILE");
 }
 
 void add_inspect(CLI::App& app, CommandLine& line) {
   InspectArguments& arguments = line.inspect;
   CLI::App* command = add_command(app, line, "inspect", "Show what an engine or a model holds");
-  command->add_option("file", arguments.file, "Engine file, or a .pt2 for its graph")->type_name("FILE")
+  command->add_option("file", arguments.file, "Engine file, or a .pt2 for its graph")
       ->type_name("FILE")
       ->required();
   command->add_flag("--graph", arguments.graph,
@@ -193,7 +193,7 @@ void add_inspect(CLI::App& app, CommandLine& line) {
 
 void add_verify(CLI::App& app, CommandLine& line) {
   CLI::App* command = add_command(app, line, "verify", "Check every byte of an engine file");
-  command->add_option("engine", line.verify, "Engine file")->type_name("FILE")->type_name("FILE")->required();
+  command->add_option("engine", line.verify, "Engine file")->type_name("FILE")->required();
 }
 
 headrace::Status dispatch(const CLI::App& app, const CommandLine& line, const Console& console) {
