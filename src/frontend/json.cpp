@@ -53,7 +53,8 @@ Result<Json> parse_json(simdjson::dom::parser& parser, std::string_view text, Js
   simdjson::dom::element element;
   const simdjson::error_code error = parser.parse(text.data(), text.size()).get(element);
   if (error == simdjson::SUCCESS) return Json(element, &errors, "the text");
-  return corrupt("{}: it is not valid JSON ({}); save the program again", errors.where, simdjson::error_message(error));
+  return corrupt("{}: it is not valid JSON ({}); save the program again", errors.where,
+                 simdjson::error_message(error));
 }
 
 }  // namespace headrace::frontend
