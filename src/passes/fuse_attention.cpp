@@ -8,12 +8,7 @@
 namespace headrace::passes {
 namespace {
 
-struct Logits {
-  Value *q = nullptr, *k = nullptr;
-  bool k_turned = false;  // k is [.., D, T]
-  double scale = 1;
-  Value* mask = nullptr;
-};
+constexpr int kDepth = 6;  // of logits: casts, mask, scale, product
 
 bool is_plain_product(const Node* node) {
   return node && !node->input(2) && !node->input(3) && node->attributes().text("epilogue").empty();
@@ -29,32 +24,68 @@ const Value* behind_casts(const Value* value) {
   return value;
 }
 
+// x of x * number; the product may be taken in a wider float, and x be of the dtype of the result.
+struct Multiple {
+  Value* x;
+  double number;
+};
+
+std::optional<Multiple> multiple(const Value* value) {
+  const Node* mul = producer(behind_casts(value), "mul");
+  if (!mul) return std::nullopt;
+  const auto sides = either_order(*mul, [](const Value* side) { return uniform(side).has_value(); });
+  if (!sides) return std::nullopt;
+  Value* x = sides->second;
+  if (x->dtype() != value->dtype() && producer(x, "cast")) x = producer(x, "cast")->input(0);
+  const double number = *uniform(sides->first);
+  if (x->dtype() != value->dtype() || x->shape() != value->shape()) return std::nullopt;
+  if (!std::isfinite(number) || number == 0) return std::nullopt;
+  return Multiple{x, number};
+}
+
+struct Logits {
+  Value *q = nullptr, *k = nullptr;
+  bool k_turned = false;  // k is [.., D, T]
+  double scale = 1;
+  Value* mask = nullptr;
+};
+
 std::optional<Logits> match_product(const Value* value) {
   const Node* product = producer(value, "matmul");
-  if (!is_plain_product(product) || !only_use(value)) return std::nullopt;
-  return Logits{product->input(0), product->input(1), !product->attributes().flag("transpose_b")};
+  if (!is_plain_product(product)) return std::nullopt;
+  Logits logits{product->input(0), product->input(1), !product->attributes().flag("transpose_b")};
+  for (Value** side : {&logits.q, &logits.k}) {
+    while (const auto found = multiple(*side)) *side = found->x, logits.scale *= found->number;
+  }
+  return logits;
+}
+
+std::optional<Logits> match_logits(const Value* value, bool masks_allowed, int depth);
+
+std::optional<Logits> match_part(const Value* value, int depth) {
+  return only_use(value) ? match_logits(value, false, depth) : std::nullopt;
 }
 
 // From the outermost op inwards: [mask] then [scale] then the product.
-std::optional<Logits> match_logits(const Value* value, bool masks_allowed, int depth = 6) {
-  if (!only_use(value) || depth == 0) return std::nullopt;
+std::optional<Logits> match_logits(const Value* value, bool masks_allowed, int depth) {
+  if (depth == 0) return std::nullopt;
   const Value* inner = behind_casts(value);
   const Node* node = inner->producer();
-  if (!node || !only_use(inner)) return std::nullopt;
+  if (!node || (inner != value && !only_use(inner))) return std::nullopt;
   if (node->is("matmul")) return match_product(inner);
   if (node->is("mul") || node->is("div")) {
     auto number = uniform(node->input(1));
     Value* rest = node->input(0);
     if (!number && node->is("mul")) number = uniform(node->input(0)), rest = node->input(1);
     if (!number || !std::isfinite(*number) || *number == 0) return std::nullopt;
-    auto logits = match_logits(rest, false, depth - 1);
+    auto logits = match_part(rest, depth - 1);
     if (logits) logits->scale *= node->is("mul") ? *number : 1 / *number;
     return logits;
   }
   if (!masks_allowed) return std::nullopt;
   if (node->is("add")) {
     for (const size_t side : {size_t{0}, size_t{1}}) {
-      auto logits = match_logits(node->input(side), false, depth - 1);
+      auto logits = match_part(node->input(side), depth - 1);
       if (!logits || node->input(side)->shape() != inner->shape()) continue;
       logits->mask = node->input(1 - side);
       return logits;
@@ -64,7 +95,7 @@ std::optional<Logits> match_logits(const Value* value, bool masks_allowed, int d
   if (node->is("where") && node->input(1)->shape() == inner->shape()) {
     const auto low = uniform(node->input(2));
     if (!low || !(std::isinf(*low) && *low < 0)) return std::nullopt;
-    auto logits = match_logits(node->input(1), false, depth - 1);
+    auto logits = match_part(node->input(1), depth - 1);
     if (logits) logits->mask = node->input(0);
     return logits;
   }
@@ -84,15 +115,49 @@ Result<Value*> turned(Graph& graph, Node* position, Value* value) {
                    position);
 }
 
+// Whether `value` says of each row of x whether all its elements are -inf; `negated`: whether not all are.
+bool tells_empty_rows(const Value* value, const Value* x, bool negated) {
+  const Node* reduce = producer(value, "reduce");
+  if (!reduce || reduce->attributes().text("kind") != (negated ? "any" : "all")) return false;
+  if (reduce->attributes().integers("axes") != std::vector<int64_t>{x->rank() - 1}) return false;
+  const Value* lowest = reduce->input(0);
+  if (negated) {
+    if (!producer(lowest, "logical_not") || !only_use(lowest)) return false;
+    lowest = lowest->producer()->input(0);
+  }
+  const Node* eq = producer(lowest, "eq");
+  return eq && only_use(value) && only_use(lowest) && eq->input(0) == x &&
+         is_uniform(eq->input(1), -std::numeric_limits<double>::infinity());
+}
+
+// The softmax over the last axis, with or without the choice of 0 for rows that are all -inf (which is what
+// attention gives them). Nothing else uses what it is made of.
+const Node* match_softmax(const Value* value) {
+  if (!only_use(value)) return nullptr;
+  size_t users = 1;  // of the softmax's input
+  if (const Node* where = producer(value, "where")) {
+    const bool negated = is_uniform(where->input(2), 0);
+    value = where->input(negated ? 1 : 2);
+    const Node* softmax = producer(value, "softmax");
+    if (!softmax || !only_use(value) || (!negated && !is_uniform(where->input(1), 0))) return nullptr;
+    if (!tells_empty_rows(where->input(0), softmax->input(0), negated)) return nullptr;
+    users = 2;
+  }
+  const Node* softmax = producer(value, "softmax");
+  if (!softmax || softmax->attributes().flag("log") ||
+      softmax->attributes().integer("axis") != value->rank() - 1)
+    return nullptr;
+  const Value* x = softmax->input(0);
+  return x->users().size() == users && !x->is_graph_output() ? softmax : nullptr;
+}
+
 // `node` is the product of the weights with v.
 Result<bool> fuse_written_out(Graph& graph, Node* node) {
   if (!is_plain_product(node)) return false;
   const Value* weights = node->input(0);
-  if (!only_use(weights)) return false;
-  const Node* softmax = producer(behind_casts(weights), "softmax");
-  if (!softmax || softmax->attributes().flag("log") || !only_use(softmax->output())) return false;
-  if (softmax->attributes().integer("axis") != weights->rank() - 1) return false;
-  const auto logits = match_logits(softmax->input(0), true);
+  const Node* softmax = only_use(weights) ? match_softmax(behind_casts(weights)) : nullptr;
+  if (!softmax) return false;
+  const auto logits = match_logits(softmax->input(0), true, kDepth);
   Value* v = node->input(1);
   if (!logits || !same_leading(*logits->q, *logits->k, 2) || !same_leading(*logits->q, *v, 2)) return false;
   const DType dtype = logits->q->dtype();
@@ -132,18 +197,10 @@ Result<bool> shorten_mask(Graph& graph, Node* node) {
 Result<bool> absorb_scale(Graph& graph, Node* node) {
   for (const size_t side : {size_t{0}, size_t{1}}) {
     const Value* operand = node->input(side);
-    const Value* product = behind_casts(operand);
-    const Node* mul = producer(product, "mul");
-    if (!mul || !only_use(product)) continue;
-    const auto sides = either_order(*mul, [](const Value* value) { return uniform(value).has_value(); });
-    if (!sides) continue;
-    Value* x = sides->second;
-    if (x->dtype() != operand->dtype() && producer(x, "cast")) x = producer(x, "cast")->input(0);
-    if (x->dtype() != operand->dtype() || x->shape() != operand->shape()) continue;
-    const double number = *uniform(sides->first);
-    if (!std::isfinite(number) || number == 0) continue;
-    graph.set_input(node, side, x);
-    node->attributes().set("scale", node->attributes().number("scale") * number);
+    const auto found = multiple(operand);
+    if (!found) continue;
+    graph.set_input(node, side, found->x);
+    node->attributes().set("scale", node->attributes().number("scale") * found->number);
     erase_dead(graph, operand->producer());
     return true;
   }
@@ -197,6 +254,29 @@ Result<bool> absorb_repeats(Graph& graph, Node* node) {
   return true;
 }
 
+// The value that `value` is a cast of, where that is of `dtype` and shorter; nullptr where it is none.
+Value* cast_from(const Value* value, DType dtype) {
+  const Node* cast = producer(value, "cast");
+  return cast && cast->input(0)->dtype() == dtype ? cast->input(0) : nullptr;
+}
+
+// A cast of an attention of casts to f32: attention of 16-bit floats, which computes in f32 inside. Gives
+// that, or nullptr.
+Result<Node*> absorb_casts(Graph& graph, Node* back) {
+  const DType dtype = back->output()->dtype();
+  const Node* wide = producer(back->input(0), "attention");
+  if (!wide || !only_use(wide->output()) || wide->output()->dtype() != DType::kF32) return nullptr;
+  if (!is_float(dtype) || dtype_size(dtype) != 2) return nullptr;
+  std::vector<Value*> inputs = wide->inputs();
+  for (Value*& input : inputs) {
+    if (!input || input->dtype() == DType::kBool) continue;
+    input = cast_from(input, dtype);
+    if (!input) return nullptr;
+  }
+  HR_ASSIGN(const Value* narrow, replace_with(graph, back, "attention", inputs, wide->attributes()));
+  return narrow->producer();
+}
+
 }  // namespace
 
 Result<bool> fuse_attention(Graph& graph, const PassContext& context) {
@@ -209,10 +289,15 @@ Result<bool> fuse_attention(Graph& graph, const PassContext& context) {
     }
   }
   for (Node* node : snapshot(graph)) {
-    if (!node->is("attention")) continue;
+    Node* attention = node->is("attention") ? node : nullptr;
+    if (node->is("cast")) {
+      HR_ASSIGN(attention, absorb_casts(graph, node));
+      changed |= attention != nullptr;
+    }
+    if (!attention) continue;
     for (const auto rule : {shorten_mask, absorb_scale, absorb_repeats}) {
       for (bool again = true; again; changed |= again) {
-        HR_ASSIGN(again, rule(graph, node));
+        HR_ASSIGN(again, rule(graph, attention));
       }
     }
   }

@@ -14,10 +14,11 @@ struct Row {
 };
 
 constexpr Row kRules[] = {
-    {"reshape", simplify_reshape}, {"transpose", simplify_transpose}, {"expand", simplify_expand},
-    {"slice", simplify_slice},     {"concat", simplify_concat},       {"pad", simplify_pad},
-    {"gather", simplify_index},    {"index", simplify_index},         {"cast", simplify_cast},
-    {"matmul", simplify_matmul},   {"reshape", hoist_reshape},        {"transpose", hoist_transpose},
+    {"reshape", simplify_reshape},  {"transpose", simplify_transpose}, {"expand", simplify_expand},
+    {"slice", simplify_slice},      {"concat", simplify_concat},       {"pad", simplify_pad},
+    {"gather", simplify_index},     {"index", simplify_index},         {"cast", simplify_cast},
+    {"matmul", simplify_matmul},    {"reshape", hoist_reshape},        {"reshape", unflatten_batches},
+    {"transpose", hoist_transpose},
 };
 
 Result<bool> simplify_node(Graph& graph, Node* node) {

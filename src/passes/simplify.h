@@ -15,6 +15,7 @@ Result<bool> simplify_index(Graph& graph, Node* node);  // gather and index by r
 Result<bool> simplify_cast(Graph& graph, Node* node);
 Result<bool> simplify_matmul(Graph& graph, Node* node);  // what is moved before and after products of rows
 Result<bool> hoist_reshape(Graph& graph, Node* node);
+Result<bool> unflatten_batches(Graph& graph, Node* node);
 Result<bool> hoist_transpose(Graph& graph, Node* node);
 Result<bool> simplify_math(Graph& graph, Node* node);       // x*1, x+0, pow(x, 2), … of element-wise ops
 Result<bool> simplify_broadcast(Graph& graph, Node* node);  // expands before element-wise ops

@@ -128,12 +128,28 @@ Result<bool> simplify_binary(Graph& graph, Node* node) {
   return false;
 }
 
+// A function of a 16-bit float, taken in f32 and rounded back: what the function does on 16-bit floats
+// anyway.
+Result<bool> narrow_function(Graph& graph, Node* node, const Node* function) {
+  const DType to = node->output()->dtype();
+  if (!is_pointwise(*function) || function->is("cast") || function->inputs().size() != 1) return false;
+  const Node* widened = producer(function->input(0), "cast");
+  if (!widened || widened->input(0)->dtype() != to || !only_use(function->output())) return false;
+  if (!is_float(to) || dtype_size(to) != 2 || function->output()->dtype() != DType::kF32) return false;
+  return replaced(
+      replace_with(graph, node, function->op()->name, {widened->input(0)}, function->attributes()));
+}
+
 }  // namespace
 
 Result<bool> simplify_cast(Graph& graph, Node* node) {
   Value* x = node->input(0);
   const DType to = node->output()->dtype();
   if (x->dtype() == to) return replace(graph, node, x), true;
+  if (x->producer()) {
+    HR_ASSIGN(const bool narrowed, narrow_function(graph, node, x->producer()));
+    if (narrowed) return true;
+  }
   const Node* inner = producer(x, "cast");
   if (!inner) return false;
   Value* source = inner->input(0);

@@ -80,6 +80,32 @@ Result<bool> hoist_reshape(Graph& graph, Node* node) {
   return replaced(replace_with(graph, node, "matmul", inputs, product->attributes()));
 }
 
+// reshape(matmul(reshape(x), reshape(y))) of [P, M, K] and [P, K, N], as decomposed programs have products of
+// more dims, where the last reshape parts P: as matmul(reshape(x), reshape(y)), of dims that meet those of x
+// and y.
+Result<bool> unflatten_batches(Graph& graph, Node* node) {
+  const Value* flat = node->input(0);
+  const Node* product = producer(flat, "matmul");
+  if (!product || !only_use(flat) || product->input(2) || product->input(3)) return false;
+  if (!product->attributes().text("epilogue").empty() || flat->rank() != 3) return false;
+  const Shape& parted = node->output()->shape();
+  if (parted.size() <= 3 || !(parted.back() == flat->shape().back()) ||
+      !(parted[parted.size() - 2] == flat->shape()[1]))
+    return false;
+  std::vector<Value*> operands = {product->input(0), product->input(1)};
+  for (const Value* operand : operands) {
+    if (!producer(operand, "reshape") || operand->rank() != 3 || !(operand->shape()[0] == flat->shape()[0]))
+      return false;
+  }
+  for (Value*& operand : operands) {
+    Shape shape(parted.begin(), parted.end() - 2);
+    shape.insert(shape.end(), operand->shape().begin() + 1, operand->shape().end());
+    HR_ASSIGN(operand, graph.add("reshape", {operand}, shape_attribute(std::move(shape)),
+                                 stem(operand->name()), node));
+  }
+  return replaced(replace_with(graph, node, "matmul", operands, product->attributes()));
+}
+
 // transpose(matmul(reshape(transpose(x)), w)) as matmul(transpose(reshape(transpose(x))), w), where the
 // transposes of the operand then become one.
 Result<bool> hoist_transpose(Graph& graph, Node* node) {
