@@ -75,12 +75,13 @@ def check(archive: Path, cases: list[Tensors], expected: Expected, dtype: str, d
     engine = archive.with_suffix(".engine")
     start = time.perf_counter()
     try:
-        _core.compile_archive(archive, engine, device=device)
+        report = _core.compile_archive(archive, engine, device=device)
         compile_s = time.perf_counter() - start
         module = hr.load(engine)
         got = [run(module, case) for case in cases]
         ours = max(error(g, t) for g, t in zip(got, expected.truth))
-        row = {"error": ours, "from_pytorch": max(error(g, s) for g, s in zip(got, expected.same)), "compile_s": compile_s}
+        row = {"error": ours, "from_pytorch": max(error(g, s) for g, s in zip(got, expected.same)), "compile_s": compile_s,
+               "steps": report.steps, "warnings": report.warnings}
         limit = LARGEST_F32_ERROR
         if dtype != "f32":
             row["pytorch_error"] = max(error(s, t) for s, t in zip(expected.same[:len(got)], expected.truth))
