@@ -8,9 +8,9 @@
 #include <random>
 #include <sstream>
 
-#include "app/literal_evaluator.h"
 #include "core/half.h"
 #include "graph_runner.h"
+#include "pass_options.h"
 #include "passes/passes.h"
 
 namespace headrace::passes {
@@ -73,20 +73,6 @@ const ModelCase kModels[] = {
      1e-4},
 };
 
-PassOptions all_on() {
-  PassOptions options;
-  options.verify = true;
-  options.evaluate = app::evaluate_literals;
-  options.preferences = {.channels_last = true,
-                         .fuse_pointwise = true,
-                         .fuse_attention = true,
-                         .fuse_norm = true,
-                         .join_matmuls = true,
-                         .epilogues = {"relu", "gelu", "silu", "tanh"},
-                         .fuse_residual = true};
-  return options;
-}
-
 // Values for an input or weight: small floats, token ids, a mask of ones.
 HostTensor values_for(const ir::Value& value, std::mt19937& rng) {
   HostTensor tensor{value.dtype(), *evaluate(std::span<const Dim>(value.shape()), {}), {}};
@@ -138,7 +124,7 @@ TEST(PassesOnModels, LeaveTheOpsThatMatterAndComputeTheSame) {
       given[weight->weight().storage] = values_for(*weight, rng);
     const auto before = testing::run_graph(*graph, given, {});
     ASSERT_TRUE(before.ok()) << model.name << ": " << before.status().message();
-    const auto times = run_passes(*graph, all_on());
+    const auto times = run_passes(*graph, testing::all_passes_on());
     ASSERT_TRUE(times.ok()) << model.name << ": " << times.status().message();
     EXPECT_EQ(counts_of(*graph), model.want) << model.name << "\n" << ir::print(*graph);
     const auto after = testing::run_graph(*graph, given, {});

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "app/literal_evaluator.h"
+#include "pass_options.h"
 #include "passes/passes.h"
 #include "random_graph.h"
 
@@ -14,17 +14,8 @@ namespace {
 constexpr uint32_t kSeeds = 60;
 
 PassOptions all_on() {
-  PassOptions options;
-  options.verify = true;
-  options.evaluate = app::evaluate_literals;
-  options.preferences = {.channels_last = true,
-                         .fuse_pointwise = true,
-                         .fuse_attention = true,
-                         .fuse_norm = true,
-                         .join_matmuls = true,
-                         .epilogues = {"relu", "gelu", "silu", "tanh"},
-                         .fuse_residual = true,
-                         .max_pointwise_inputs = 6};
+  PassOptions options = testing::all_passes_on();
+  options.preferences.max_pointwise_inputs = 6;  // so that chains reach it
   return options;
 }
 
