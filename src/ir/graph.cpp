@@ -148,10 +148,12 @@ Status check_attributes(Op op, const Node& node) {
                               row.name, attribute_text(*found));
     }
   }
-  for (const auto& [name, value] : node.attributes().entries()) {
+  for (const auto& entry : node.attributes().entries()) {  // clang 14 captures no structured bindings
     const bool known = std::any_of(op->attributes.begin(), op->attributes.end(),
-                                   [&](const AttributeInfo& row) { return row.name == name; });
-    if (!known) return invalid_argument("{} '{}': it has no attribute '{}'", op->name, node.name(), name);
+                                   [&](const AttributeInfo& row) { return row.name == entry.first; });
+    if (!known) {
+      return invalid_argument("{} '{}': it has no attribute '{}'", op->name, node.name(), entry.first);
+    }
   }
   return {};
 }
