@@ -1,12 +1,13 @@
-"""Writes first inputs for the fuzz targets of texts, taken from the .pt2 fixtures, and for that of .npz files.
+"""Writes first inputs for the fuzz targets of texts, taken from the tests' archives and graphs, and for that of .npz files.
 
-    python fuzz/make_corpus.py FIXTURES OUT
+    python fuzz/make_corpus.py TESTS OUT
 """
 
 import hashlib
 import io
 import json
 import pathlib
+import re
 import sys
 import zipfile
 
@@ -42,14 +43,14 @@ def npz(arrays, method):
 
 
 def main():
-    fixtures, out = map(pathlib.Path, sys.argv[1:])
+    tests, out = map(pathlib.Path, sys.argv[1:])
 
     def write(target, data):
         folder = out / target
         folder.mkdir(parents=True, exist_ok=True)
         (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
 
-    for path in sorted(fixtures.rglob("*.pt2")):
+    for path in sorted((tests / "fixtures" / "pt2").rglob("*.pt2")):
         with zipfile.ZipFile(path) as archive:
             root = archive.namelist()[0].split("/")[0]
             texts = [archive.read(f"{root}/{name}") for name in ("models/model.json", *CONFIGS)]
@@ -61,6 +62,13 @@ def main():
             write("sympy", text.encode())
         if model["guards_code"]:
             write("guards", "\n".join(model["guards_code"]).encode())
+    for path in sorted((tests / "golden").rglob("*.ir")):
+        for graph in re.split(r"^// (?:----|=>)$", path.read_text(), flags=re.MULTILINE):
+            write("ir_text", graph.encode())
+            for size in re.findall(r"(?:dim\(|dims\[)([^\])]+)", graph):
+                write("dim", size.encode())
+    for text in "min(s0, 4) * (s1 - 1) // 2", "-s0 % 3 + max(1, s1)", "s0**2 - 2**s1":
+        write("dim", text.encode())
     arrays = {"x": npy("<f4", (2, 3), bytes(24)), "ids": npy("<i8", (1, 2), bytes(16), version=2),
               "wide": npy("|b1", (), b"\1"), "t": npy("<f2", (2, 2), bytes(8), fortran=True), "e": npy("|V2", (0, 4), b"")}
     for array in arrays.values():
