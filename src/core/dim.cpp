@@ -28,10 +28,11 @@ int64_t floor_quotient(int64_t a, int64_t b) {
 int64_t floor_remainder(int64_t a, int64_t b) { return a - floor_quotient(a, b) * b; }
 
 std::optional<int64_t> checked_pow(int64_t base, int64_t exponent) {
+  if (base == -1) return exponent % 2 == 0 ? 1 : -1;
   int64_t result = 1;
-  for (; exponent > 0; --exponent) {
+  for (; exponent > 0; --exponent) {  // ends soon: anything but -1, 0 and 1 leaves 64 bits
     if (__builtin_mul_overflow(result, base, &result)) return std::nullopt;
-    if (result == 0 || (result == 1 && base == 1)) break;
+    if (result == 0 || base == 1) break;
   }
   return result;
 }

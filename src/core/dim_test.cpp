@@ -71,6 +71,14 @@ TEST(Dim, EvaluationChecksSymbolsZeroAndOverflow) {
   EXPECT_FALSE((s("a") * s("a")).evaluate({{"a", int64_t{1} << 40}}).ok());
 }
 
+TEST(Dim, LargePowersOfOneTakeNoTime) {
+  EXPECT_EQ(Dim::parse("(-1)**9223372036854775807").value(), Dim(-1));
+  EXPECT_EQ(Dim::parse("(-1)**11111111256").value(), Dim(1));
+  EXPECT_EQ(Dim::parse("1**9223372036854775807").value(), Dim(1));
+  EXPECT_EQ(Dim::parse("0**9223372036854775807").value(), Dim(0));
+  EXPECT_EQ(Dim::parse("(-2)**63").value(), Dim(INT64_MIN));
+}
+
 TEST(Dim, SubstitutionReplacesSymbolsEverywhere) {
   const Dim dim = Dim::floor_div(s("a") + 7, 8) + s("b");
   EXPECT_EQ(dim.substitute({{"a", Dim(9)}}), s("b") + 2);
