@@ -10,7 +10,7 @@ FORMS = ["raw", "core", "kept"]
 
 
 def rows_of(name: str, dtype: str, folder: Path, forms: list[str] = FORMS, shapes: tuple[str, ...] = ("static", "dynamic")):
-    rows = list(accuracy.measure(name, dtype, forms, list(shapes), folder))
+    rows = list(accuracy.measure(name, dtype, forms, list(shapes), "cpu", folder))
     for row in rows:
         assert row["ok"], f"{row['form']}, {row['shapes']}: {accuracy.describe(row)}"
         assert row["warnings"] == []
