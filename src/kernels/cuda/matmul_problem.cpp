@@ -42,8 +42,8 @@ std::optional<LtMatrix> matrix_of(const Walk& w) {
   return matrix;
 }
 
-std::optional<LtMatrix> transpose(std::optional<LtMatrix> matrix) {
-  if (matrix) matrix->transposed = !matrix->transposed;
+LtMatrix transposed(LtMatrix matrix) {
+  matrix.transposed = !matrix.transposed;
   return matrix;
 }
 
@@ -77,23 +77,27 @@ std::vector<BatchDim> batch_dims(const MatmulForm& form) {
   return dims;
 }
 
-// Makes the innermost batch dim more rows of a, where b is the same all along it.
-bool fold_rows(BatchDim& dim, MatmulForm& form) {
-  const auto continues = [&](const StepTensor& tensor, int64_t stride) {
-    return form.m == 1 || stride == tensor.strides.end()[-2] * form.m;
-  };
-  if (dim.b != 0 || !continues(form.a, dim.a) || !continues(form.out, dim.out)) return false;
-  if (form.residual && !continues(*form.residual, dim.residual)) return false;
+// Whether result and residual lie as that way of putting it needs.
+bool results_fit(const MatmulForm& form, bool swapped) {
+  return result_of(walk_of(form.out), swapped) &&
+         (!form.residual || result_of(walk_of(*form.residual), swapped));
+}
+
+// Makes the innermost batch dim more rows of a, where b is the same all along it and all stay matrices.
+bool fold_rows(const BatchDim& dim, bool swapped, MatmulForm& form) {
+  if (dim.b != 0) return false;
+  MatmulForm folded = form;
+  folded.m *= dim.size;
   const auto fold = [&](StepTensor& tensor, int64_t stride) {
+    const bool continues = form.m == 1 || stride == tensor.strides.end()[-2] * form.m;
     if (form.m == 1) tensor.strides.end()[-2] = stride;
-    tensor.shape.end()[-2] = form.m * dim.size;
+    tensor.shape.end()[-2] = folded.m;
+    return continues;
   };
-  // Rows that share memory are no matrix.
-  if (form.m == 1 && (dim.a == 0 || (form.residual && dim.residual == 0))) return false;
-  fold(form.a, dim.a);
-  fold(form.out, dim.out);
-  if (form.residual) fold(*form.residual, dim.residual);
-  form.m *= dim.size;
+  if (!fold(folded.a, dim.a) || !fold(folded.out, dim.out)) return false;
+  if (folded.residual && !fold(*folded.residual, dim.residual)) return false;
+  if (!matrix_of(walk_of(folded.a)) || !results_fit(folded, swapped)) return false;
+  form = std::move(folded);
   return true;
 }
 
@@ -134,26 +138,20 @@ std::optional<MatmulProblem> MatmulProblem::make(const MatmulForm& step, bool tf
   problem.bias = form.bias.has_value();
   problem.residual = form.residual.has_value();
   problem.tf32 = tf32 && form.dtype == DType::kF32;
+  const bool swapped = results_fit(form, true);
+  if (!swapped && (form.bias || !results_fit(form, false))) return std::nullopt;
+  problem.swapped = swapped;
   std::vector<BatchDim> dims = batch_dims(form);
-  while (!dims.empty() && fold_rows(dims.back(), form)) dims.pop_back();
-
-  const auto put = [&](bool swapped) {
-    problem.swapped = swapped;
-    const auto a = matrix_of(walk_of(form.a)), b = matrix_of(walk_of(form.b));
-    const auto out = result_of(walk_of(form.out), swapped);
-    const auto addend = form.residual ? result_of(walk_of(*form.residual), swapped) : out;
-    const auto first = swapped ? transpose(b) : a, second = swapped ? transpose(a) : b;
-    if (!first || !second || !addend || !out) return false;
-    problem.matrices[kFirst] = *first;
-    problem.matrices[kSecond] = *second;
-    problem.matrices[kAddend] = *addend;
-    problem.matrices[kResult] = *out;
-    problem.m = swapped ? form.n : form.m;
-    problem.n = swapped ? form.m : form.n;
-    problem.k = form.k;
-    return true;
-  };
-  if (!put(true) && (form.bias || !put(false))) return std::nullopt;
+  while (!dims.empty() && fold_rows(dims.back(), swapped, form)) dims.pop_back();
+  const auto a = matrix_of(walk_of(form.a)), b = matrix_of(walk_of(form.b));
+  if (!a || !b) return std::nullopt;
+  problem.matrices[kFirst] = swapped ? transposed(*b) : *a;
+  problem.matrices[kSecond] = swapped ? transposed(*a) : *b;
+  problem.matrices[kResult] = *result_of(walk_of(form.out), swapped);
+  problem.matrices[kAddend] = *result_of(walk_of(form.residual ? *form.residual : form.out), swapped);
+  problem.m = swapped ? form.n : form.m;
+  problem.n = swapped ? form.m : form.n;
+  problem.k = form.k;
 
   // The largest dim is cuBLASLt's own batch; each place of the others is a call.
   const auto largest = std::ranges::max_element(dims, {}, &BatchDim::size);
