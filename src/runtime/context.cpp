@@ -42,7 +42,8 @@ ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOption
       buffers_(plan_.buffers.size()),
       rows_(plan_.weights.size()),
       output_buffers_(plan_.outputs.size(), kNone),
-      group_buffers_(plan_.groups.size()) {
+      group_buffers_(plan_.groups.size()),
+      step_times_(plan_.steps.size()) {
   for (size_t i = 0; i < plan_.buffers.size(); ++i) {
     const Buffer& buffer = plan_.buffers[i];
     const auto index = static_cast<size_t>(buffer.index);

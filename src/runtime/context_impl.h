@@ -12,6 +12,7 @@
 #include "runtime/queued_run.h"
 #include "runtime/row_source.h"
 #include "runtime/shape_plan.h"
+#include "runtime/step_times.h"
 #include "runtime/streamer.h"
 
 namespace headrace::runtime {
@@ -32,6 +33,7 @@ class ContextImpl : public Context {
   void set_progress(Progress progress) override { progress_ = std::move(progress); }
   Engine& engine() const override { return *engine_; }
 
+  const StepTimes& step_times() const { return step_times_; }
   // Called by the engine while no run is in the gate.
   void drop_scratch();
 
@@ -61,6 +63,7 @@ class ContextImpl : public Context {
   Status run_steps(const ShapePlan& shape);
   Status run_step(const ShapePlan& shape, StepIndex step);
   Status acquire_weights(StepIndex step);
+  int64_t rows_wait_ns() const;
   void give_up_scratch();
   void deliver(const ShapePlan& shape, std::span<const Tensor> outputs);
   void note_run(int64_t begin_ns);
@@ -93,6 +96,7 @@ class ContextImpl : public Context {
   std::vector<BufferIndex> output_buffers_;              // by output: its own buffer
   std::vector<std::vector<BufferIndex>> group_buffers_;  // by group: the buffers of its weights
 
+  StepTimes step_times_;
   Trace* trace_ = nullptr;
   Progress progress_;
   std::atomic<int64_t> arena_bytes_ = 0, workspace_bytes_ = 0, state_bytes_ = 0, scratch_bytes_ = 0;

@@ -109,16 +109,25 @@ Status ContextImpl::acquire_weights(StepIndex step) {
   return {};
 }
 
+int64_t ContextImpl::rows_wait_ns() const {
+  int64_t sum = 0;
+  for (const FileRows& source : file_rows_) sum += source.statistics().wait_ns;
+  return sum;
+}
+
 Status ContextImpl::run_step(const ShapePlan& shape, StepIndex step) {
   HR_TRY(acquire_weights(step));
   const auto index = static_cast<size_t>(step);
-  const int64_t begin = trace_ ? engine_->device().now_ns() : 0;
+  const int64_t waited = rows_wait_ns();
+  const int64_t begin = engine_->device().now_ns();
   const Addresses at{buffers_, rows_, arena_.data() + shape.workspaces[index].count};
   if (Status status = shape.prepared->enqueue(step, at, *queue_); !status.ok()) {
     const Step& what = plan_.steps[index];
     return status.with_context(fmt::format("{} '{}'", what.kernel, what.label));
   }
-  if (trace_) trace_->add(TraceTrack::kCompute, plan_.steps[index].label, begin, engine_->device().now_ns());
+  const int64_t end = engine_->device().now_ns();
+  step_times_.note(step, end - begin - (rows_wait_ns() - waited));
+  if (trace_) trace_->add(TraceTrack::kCompute, plan_.steps[index].label, begin, end);
   return streamer_.release(step);
 }
 
@@ -172,7 +181,10 @@ Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inpu
     return status;
   }
   Status status = run_steps(shape);
-  if (status.ok()) deliver(shape, outputs);
+  if (status.ok()) {
+    deliver(shape, outputs);
+    step_times_.note_run();
+  }
   streamer_.end(status.ok() ? Streamer::End::kKeep : Streamer::End::kDrop);
   note_run(begin);
   return status;

@@ -182,7 +182,7 @@ Result<Bytes> EngineImpl::budget_within_rooms() const {
   Bytes budget = std::min(requested_.value_or(automatic_), streamable());
   for (const Member& member : members_) {
     if (!member.room) continue;
-    const auto fits = planner_.fit(*member.room);
+    const auto fits = planner_.fit(*member.room, step_ns_);
     if (!fits)
       return exhausted("streamed weights need {}, but have {}", to_text(planner_.least()),
                        to_text(*member.room));
@@ -191,7 +191,7 @@ Result<Bytes> EngineImpl::budget_within_rooms() const {
   // A smaller budget may stream a group that a larger one kept, and need more scratch for it.
   for (bool changed = true; changed;) {
     changed = false;
-    const std::vector<bool> set = planner_.choose(budget);
+    const std::vector<bool> set = planner_.choose(budget, step_ns_);
     for (const Member& member : members_) {
       if (!member.room || planner_.resident(set) + planner_.least(set) <= *member.room) continue;
       const Bytes safe = std::max(Bytes{}, *member.room - planner_.least());
@@ -206,7 +206,7 @@ Result<Bytes> EngineImpl::budget_within_rooms() const {
 
 Status EngineImpl::apply(const Progress& progress) {
   HR_ASSIGN(const Bytes budget, budget_within_rooms());
-  const std::vector<bool> wanted = planner_.choose(budget);
+  const std::vector<bool> wanted = planner_.choose(budget, step_ns_);
   Status status;
   if (wanted != residency_.resident()) {
     const RunGate::Change change(gate_);
@@ -222,6 +222,16 @@ Status EngineImpl::apply(const Progress& progress) {
   return status;
 }
 
+void EngineImpl::take_step_times() {
+  for (const Member& member : members_) {
+    const StepTimes& times = member.context->step_times();
+    if (!times.settled()) continue;
+    std::vector<int64_t> measured = times.get();
+    if (differ(measured, step_ns_)) step_ns_ = std::move(measured);
+    return;
+  }
+}
+
 Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
   if (budget && *budget < Bytes{}) {
     return invalid_argument("a weight budget is not negative: {} bytes", budget->count);
@@ -230,6 +240,7 @@ Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
     return invalid_argument("a weight budget cannot change inside a run (from its progress callback)");
   }
   std::lock_guard lock(change_mutex_);
+  take_step_times();
   const auto before = std::pair(requested_, automatic_);
   requested_ = budget;
   if (!budget) automatic_ = automatic_weight_budget();

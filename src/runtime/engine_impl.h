@@ -71,6 +71,7 @@ class EngineImpl : public Engine {
   Bytes automatic_beside(Bytes arena) const;
   Status apply(const Progress& progress);  // REQUIRES: change_mutex_ is held
   Result<Bytes> budget_within_rooms() const;
+  void take_step_times();  // REQUIRES: change_mutex_ is held
 
   EngineFile file_;
   std::shared_ptr<Device> device_;
@@ -85,10 +86,11 @@ class EngineImpl : public Engine {
   Residency residency_;  // changes only while the gate is closed
   uint64_t version_ = 1;
 
-  std::mutex change_mutex_;         // one change at a time; guards the three below
+  std::mutex change_mutex_;         // one change at a time; guards the four below
   std::optional<Bytes> requested_;  // nullopt: auto
   Bytes automatic_;                 // what auto was when it was last asked for
   std::vector<Member> members_;
+  std::vector<int64_t> step_ns_;     // as measured in a context; what residency is chosen by
   std::atomic<int64_t> budget_ = 0;  // in force
   std::atomic<int64_t> resident_ = 0;
   std::atomic<bool> is_auto_ = true;

@@ -34,18 +34,18 @@ Bytes WeightPlanner::wanted(const std::vector<bool>& set) const {
   return wanted_scratch(groups_, set, steps_) + row_buffer(set);
 }
 
-std::optional<Bytes> WeightPlanner::fit(Bytes room) const {
+std::optional<Bytes> WeightPlanner::fit(Bytes room, std::span<const int64_t> step_ns) const {
   if (room >= streamable_) return streamable_;
   const std::vector<bool> none = choose({});
   if (room < least(none)) return std::nullopt;
   Bytes budget = std::max(Bytes{}, room - wanted(none));
   // Less is streamed then, so the scratch may shrink and leave room for more.
   for (int round = 0; round < 4; ++round) {
-    const std::vector<bool> set = choose(budget);
+    const std::vector<bool> set = choose(budget, step_ns);
     const Bytes spare = room - resident(set) - wanted(set);
     if (spare <= Bytes{}) break;
     const Bytes more = resident(set) + spare;
-    const std::vector<bool> larger = choose(more);
+    const std::vector<bool> larger = choose(more, step_ns);
     if (resident(larger) + wanted(larger) > room) break;
     budget = more;
   }

@@ -20,7 +20,10 @@ class WeightPlanner {
   std::span<const GroupUse> groups() const { return groups_; }
   StepIndex steps() const { return steps_; }  // the delivery of outputs is the last
   Bytes streamable() const { return streamable_; }
-  std::vector<bool> choose(Bytes budget) const { return choose_resident(groups_, budget); }
+  // With `step_ns` as in choose_resident().
+  std::vector<bool> choose(Bytes budget, std::span<const int64_t> step_ns = {}) const {
+    return choose_resident(groups_, budget, step_ns);
+  }
   Bytes resident(const std::vector<bool>& set) const { return resident_bytes(groups_, set); }
 
   // Where gathered rows pass through; needed once for all weights, and not at all where all such are
@@ -34,7 +37,7 @@ class WeightPlanner {
 
   // The largest weight budget whose resident groups and scratch fit into `room` together; nullopt where not
   // even least() fits.
-  std::optional<Bytes> fit(Bytes room) const;
+  std::optional<Bytes> fit(Bytes room, std::span<const int64_t> step_ns = {}) const;
   // In the scratch that `room` leaves beside the row buffer. REQUIRES: room >= least(set).
   StreamSchedule schedule(const std::vector<bool>& set, Bytes room) const;
 

@@ -1,0 +1,120 @@
+#include "runtime/step_times.h"
+
+#include <gtest/gtest.h>
+
+#include "device/fake/fake_device.h"
+#include "runtime/testing.h"
+
+namespace headrace::runtime {
+namespace {
+
+using testing::MixKernels;
+using testing::PlanMaker;
+using testing::random_tensor;
+using testing::TestFile;
+
+// Kernels whose last step takes a second on the fake device's clock.
+class LateKernels : public Kernels {
+ public:
+  explicit LateKernels(std::shared_ptr<fake::FakeDevice> device) : device_(std::move(device)) {}
+  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
+    const auto last = static_cast<StepIndex>(plan->steps.size()) - 1;
+    auto inner = MixKernels().load(std::move(plan));
+    if (!inner.ok()) return inner.status();
+    return std::unique_ptr<Executable>(std::make_unique<Late>(*std::move(inner), device_, last));
+  }
+
+ private:
+  class LatePrepared : public Prepared {
+   public:
+    LatePrepared(std::shared_ptr<const Prepared> inner, std::shared_ptr<fake::FakeDevice> device,
+                 StepIndex last)
+        : inner_(std::move(inner)), device_(std::move(device)), last_(last) {}
+    Bytes workspace(StepIndex step) const override { return inner_->workspace(step); }
+    Status enqueue(StepIndex step, const Addresses& at, Queue& queue) const override {
+      if (step == last_) device_->advance(1'000'000'000);
+      return inner_->enqueue(step, at, queue);
+    }
+
+   private:
+    std::shared_ptr<const Prepared> inner_;
+    std::shared_ptr<fake::FakeDevice> device_;
+    StepIndex last_;
+  };
+  class Late : public Executable {
+   public:
+    Late(std::unique_ptr<Executable> inner, std::shared_ptr<fake::FakeDevice> device, StepIndex last)
+        : inner_(std::move(inner)), device_(std::move(device)), last_(last) {}
+    Result<std::shared_ptr<const Prepared>> prepare(const DimBindings& dims, int threads) override {
+      auto prepared = inner_->prepare(dims, threads);
+      if (!prepared.ok()) return prepared.status();
+      return std::shared_ptr<const Prepared>(
+          std::make_shared<LatePrepared>(*std::move(prepared), device_, last_));
+    }
+
+   private:
+    std::unique_ptr<Executable> inner_;
+    std::shared_ptr<fake::FakeDevice> device_;
+    StepIndex last_;
+  };
+  std::shared_ptr<fake::FakeDevice> device_;
+};
+
+TEST(StepTimes, SettleAfterThreeRunsAndLetOldOnesFade) {
+  StepTimes times(2);
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_FALSE(times.settled());
+    times.note(0, 100);
+    times.note(1, 40);
+    times.note_run();
+  }
+  EXPECT_TRUE(times.settled());
+  EXPECT_EQ(times.get(), (std::vector<int64_t>{100, 40, 0}));
+  times.note(1, 80);
+  EXPECT_EQ(times.get()[1], 50);
+}
+
+TEST(StepTimes, DifferWhereAQuarterOfTheRunMoves) {
+  const std::vector<int64_t> even = {10, 10, 10, 10}, noisy = {13, 9, 10, 8}, late = {1, 1, 1, 10};
+  EXPECT_TRUE(differ(even, {}));
+  EXPECT_FALSE(differ(even, std::vector<int64_t>{20, 20, 20, 20}));
+  EXPECT_FALSE(differ(even, noisy));
+  EXPECT_TRUE(differ(even, late));
+  EXPECT_TRUE(differ(even, std::vector<int64_t>(4, 0)));
+}
+
+TEST(StepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
+  PlanMaker maker;
+  for (int i = 0; i < 10; ++i) maker.add_step({maker.add_group({100 * 1024})});
+  maker.add_output();
+  const TestFile file(maker.plan);
+  auto device = std::make_shared<fake::FakeDevice>();
+  auto engine = file.open(std::shared_ptr<Device>(device), {.weight_budget = Bytes{0}},
+                          std::make_unique<LateKernels>(device));
+  ASSERT_TRUE(engine.ok()) << engine.status().message();
+  const Bytes half = {(*engine)->streamable().count / 2};
+  ASSERT_TRUE((*engine)->set_weight_budget(half).ok());
+  auto context = (*engine)->make_context();
+  ASSERT_TRUE(context.ok());
+  const std::vector<Tensor> x = {random_tensor({3, 8}, 1)};
+  // What a change to the budget in force reads: nothing, unless other groups are chosen now.
+  const auto moved = [&] {
+    (*context)->set_progress([](const ProgressEvent&) { return false; });
+    EXPECT_FALSE((*context)->run(x).ok());  // so that nothing is being read ahead
+    (*context)->set_progress({});
+    const Bytes before = device->bytes_read();
+    EXPECT_TRUE((*engine)->set_weight_budget(half).ok());
+    EXPECT_EQ((*context)->memory().resident, half);
+    return device->bytes_read() - before;
+  };
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_EQ(moved(), Bytes{0}) << run;
+    ASSERT_TRUE((*context)->run(x).ok());
+  }
+  EXPECT_GT(moved(), Bytes{0});
+  ASSERT_TRUE((*context)->run(x).ok());
+  EXPECT_EQ(moved(), Bytes{0});
+}
+
+}  // namespace
+}  // namespace headrace::runtime
