@@ -180,9 +180,11 @@ Dim operator+(const Dim& a, const Dim& b) {
       const Term term = split_term(part);
       auto same = std::find_if(collected.begin(), collected.end(),
                                [&](const Term& other) { return other.factor == term.factor; });
-      if (same == collected.end() ||
-          __builtin_add_overflow(same->coefficient, term.coefficient, &same->coefficient)) {
+      int64_t total = 0;
+      if (same == collected.end() || __builtin_add_overflow(same->coefficient, term.coefficient, &total)) {
         collected.push_back(term);
+      } else {
+        same->coefficient = total;
       }
     }
   };
@@ -229,8 +231,11 @@ Dim operator*(const Dim& a, const Dim& b) {
   std::vector<Dim> factors;
   for (const Dim* side : {&a, &b}) {
     for (const Dim& factor : factors_of(*side)) {
-      if (!factor.is_constant() || __builtin_mul_overflow(coefficient, factor.constant_, &coefficient)) {
+      int64_t scaled = 0;
+      if (!factor.is_constant() || __builtin_mul_overflow(coefficient, factor.constant_, &scaled)) {
         factors.push_back(factor);
+      } else {
+        coefficient = scaled;
       }
     }
   }

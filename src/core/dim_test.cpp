@@ -79,6 +79,15 @@ TEST(Dim, LargePowersOfOneTakeNoTime) {
   EXPECT_EQ(Dim::parse("(-2)**63").value(), Dim(INT64_MIN));
 }
 
+TEST(Dim, FactorsBeyond64BitsStayApart) {
+  const Dim product = Dim::parse("4 * 7777777777777777746 * s").value();
+  EXPECT_EQ(product.text(), "4 * 7777777777777777746 * s");
+  EXPECT_EQ(Dim::parse(product.text()).value(), product);
+  const Dim sum = Dim::parse("9223372036854775807 * s + 2 * s").value();
+  EXPECT_EQ(sum.evaluate({{"s", 0}}).value(), 0);
+  EXPECT_FALSE(sum.evaluate({{"s", 1}}).ok());
+}
+
 TEST(Dim, SubstitutionReplacesSymbolsEverywhere) {
   const Dim dim = Dim::floor_div(s("a") + 7, 8) + s("b");
   EXPECT_EQ(dim.substitute({{"a", Dim(9)}}), s("b") + 2);
