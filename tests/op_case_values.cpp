@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/half.h"
+#include "core/pointwise.h"
 #include "core/shape.h"
 #include "op_cases.h"
 
@@ -155,6 +156,19 @@ std::string difference(const HostTensor& got, const HostTensor& want, int64_t te
     if (got.bytes[i] != want.bytes[i])
       return fmt::format("element {} of {} differs", i / size, shape_text(want));
   return "";
+}
+
+int64_t product_terms(const OpCase& test, const DimBindings& bindings) {
+  if (test.op != "graph" && find_pointwise(test.op)) return 1;
+  int64_t most = 1;
+  for (size_t i = 0; i < test.operands.size(); ++i) {
+    const OpOperand& operand = test.operands[i];
+    if (operand.kind == OpOperand::Kind::kAbsent) continue;
+    most = std::max(
+        most,
+        element_count(std::span<const int64_t>(*evaluate(std::span<const Dim>(operand.shape), bindings))));
+  }
+  return std::min<int64_t>(most, 4096);
 }
 
 }  // namespace headrace::test

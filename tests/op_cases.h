@@ -44,6 +44,9 @@ struct ExpectedRun {
 std::map<std::string, ExpectedRun> read_expected();
 uint64_t fnv(std::string_view text);
 
+// Products that go into one number of the case at most: what the comparison allows for.
+int64_t product_terms(const OpCase& test, const DimBindings& bindings);
+
 // Why two tensors differ; empty where they agree. Floats: by rounding of the dtype, plus what a sum of
 // `terms` products may lose in f32 next to the largest result.
 // `rounded_inside`: what is summed has been rounded to the result's dtype too.

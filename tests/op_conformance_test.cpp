@@ -52,20 +52,6 @@ bool listed(const std::vector<std::string>& list, const OpCase& test) {
          std::find(list.begin(), list.end(), test.op + "/") != list.end();
 }
 
-// Products that go into one number at most: what the comparison allows for.
-int64_t terms(const OpCase& test, const DimBindings& bindings) {
-  if (test.op != "graph" && find_pointwise(test.op)) return 1;
-  int64_t most = 1;
-  for (size_t i = 0; i < test.operands.size(); ++i) {
-    const OpOperand& operand = test.operands[i];
-    if (operand.kind == OpOperand::Kind::kAbsent) continue;
-    most = std::max(
-        most,
-        element_count(std::span<const int64_t>(*evaluate(std::span<const Dim>(operand.shape), bindings))));
-  }
-  return std::min<int64_t>(most, 4096);
-}
-
 // "" where all results of all bindings agree; "unsupported: …" where the lowering says so.
 std::string failure(const OpCase& test, TestBackend& backend) {
   Result<ir::Graph> graph = ir::parse(graph_text(test));
@@ -98,7 +84,7 @@ std::string failure(const OpCase& test, TestBackend& backend) {
     if (!got.ok()) return name + ": " + got.status().message();
     if (got->size() != want->second.results.size()) return name + ": another number of results";
     for (size_t i = 0; i < got->size(); ++i) {
-      const std::string why = difference((*got)[i], want->second.results[i], terms(test, bindings),
+      const std::string why = difference((*got)[i], want->second.results[i], product_terms(test, bindings),
                                          backend.rounds_probabilities && test.op == "attention");
       if (!why.empty()) return name + ": result " + std::to_string(i) + ": " + why;
     }

@@ -1,0 +1,142 @@
+#include "cuda_on_host/host_kernels.h"
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <fstream>
+#include <thread>
+
+#include "core/error.h"
+#include "kernels/cuda/generated_step.h"
+#include "kernels/step_form.h"
+
+namespace headrace::test {
+
+namespace {
+
+using Functions = std::map<std::string, HostKernel>;
+
+// The source, with kernels that take their arguments by reference: their sizes differ, and one type of
+// function is to call them all. Adds their names.
+std::string host_source(const std::string& program, std::vector<std::string>& names) {
+  std::string source = "#include \"cuda_on_host/device_on_host.h\"\n" + program;
+  constexpr std::string_view kEnd = "> args) {", kStart = ") hr_";
+  for (size_t at = source.find(kEnd); at != std::string::npos; at = source.find(kEnd, at + kEnd.size())) {
+    const size_t name = source.rfind(kStart, at) + 2;
+    names.push_back(source.substr(name, source.find('(', name) - name));
+    source.insert(at + 1, "&");
+  }
+  return source;
+}
+
+Status compile(const std::string& program, const std::filesystem::path& base, Functions& functions,
+               std::vector<std::string>& names) {
+  const std::string source = base.string() + ".cpp", library = base.string() + ".so";
+  std::ofstream(source) << host_source(program, names);
+  const std::string command = fmt::format(
+      "{} -std=c++20 -O1 -w -fPIC -shared -I{}/src -I{}/include -I{}/tests -o {} {}", HEADRACE_CXX,
+      HEADRACE_SOURCE_DIR, HEADRACE_SOURCE_DIR, HEADRACE_SOURCE_DIR, library, source);
+  if (std::system(command.c_str()) != 0) return internal_error("failed: {}", command);
+  void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);  // kept until the process ends
+  if (!handle) return internal_error("{}", dlerror());
+  for (const std::string& name : names) {
+    functions[name] = reinterpret_cast<HostKernel>(dlsym(handle, name.c_str()));
+    if (!functions[name]) return internal_error("'{}' has no function '{}'", library, name);
+  }
+  return {};
+}
+
+class HostPrepared : public Prepared {
+ public:
+  HostPrepared(std::shared_ptr<const Plan> plan, DimBindings dims, const Functions& functions)
+      : plan_(std::move(plan)), dims_(std::move(dims)), functions_(functions) {}
+
+  Bytes workspace(StepIndex) const override { return {}; }
+  Status enqueue(StepIndex index, const Addresses& at, Queue&) const override {
+    const Step& step = plan_->steps[static_cast<size_t>(index)];
+    if (step.kernel != cuda::kGenerated) return internal_error("step '{}' is of a library", step.label);
+    StepForm form;
+    form.plan = plan_.get();
+    form.dims = dims_;
+    HR_TRY(evaluate_tensors(step, form));
+    if (form.empty()) return {};
+    std::vector<std::optional<StepTensor>> tensors = form.inputs;
+    for (const StepTensor& output : form.outputs) tensors.emplace_back(output);
+    return run(step, tensors, form.outputs.size(), at);
+  }
+
+ private:
+  Status run(const Step& step, const std::vector<std::optional<StepTensor>>& tensors, size_t outputs,
+             const Addresses& at) const {
+    std::vector<std::optional<cuda::GeneratedOperand>> operands;
+    for (const auto& tensor : tensors) {
+      auto& operand = operands.emplace_back();
+      if (tensor) operand = {tensor->dtype, tensor->shape, tensor->strides};
+    }
+    constexpr int kMultiprocessors = 2;  // few: so that kernels walk in steps
+    HR_ASSIGN(const cuda::GeneratedLaunches launches,
+              plan_launches(step.attributes, step.label, operands, outputs, dims_, kMultiprocessors));
+    bool aligned = launches.vector.has_value();
+    for (size_t k = 0; aligned && k < tensors.size(); ++k)
+      aligned = !tensors[k] || reinterpret_cast<uintptr_t>(tensors[k]->at(at)) % launches.alignment[k] == 0;
+    const cuda::GeneratedLaunch& launch = aligned ? *launches.vector : launches.scalar;
+    cuda::GeneratedArgs<cuda::kGeneratedOperands> arguments = {};
+    arguments.head = launch.head;
+    for (size_t k = 0; k < tensors.size(); ++k) {
+      arguments.tensors[k] = launch.tensors[k];
+      if (tensors[k]) arguments.tensors[k].data = reinterpret_cast<char*>(tensors[k]->at(at));
+    }
+    const std::string name = step.attributes.text(cuda::kFunction);
+    const auto function = functions_.find(name);
+    if (function == functions_.end()) return internal_error("there is no function '{}'", name);
+    return run_blocks(function->second, &arguments, launch, name);
+  }
+
+  std::shared_ptr<const Plan> plan_;
+  DimBindings dims_;
+  const Functions& functions_;
+};
+
+class HostExecutable : public Executable {
+ public:
+  HostExecutable(std::shared_ptr<const Plan> plan, const Functions& functions)
+      : plan_(std::move(plan)), functions_(functions) {}
+  Result<std::shared_ptr<const Prepared>> prepare(const DimBindings& dims, int) override {
+    return std::shared_ptr<const Prepared>(std::make_shared<HostPrepared>(plan_, dims, functions_));
+  }
+
+ private:
+  std::shared_ptr<const Plan> plan_;
+  const Functions& functions_;
+};
+
+}  // namespace
+
+Result<Functions> compile_for_host(const cuda::KernelSources& sources, const std::filesystem::path& folder) {
+  const std::vector<std::string> programs = sources.programs();
+  std::vector<Functions> functions(programs.size());
+  std::vector<Status> statuses(programs.size());
+  std::atomic<size_t> next = 0;
+  const auto work = [&] {
+    for (size_t i = next++; i < programs.size(); i = next++) {
+      std::vector<std::string> names;
+      statuses[i] = compile(programs[i], folder / fmt::format("kernels_{}", i), functions[i], names);
+    }
+  };
+  {
+    const std::jthread other(work);
+    work();
+  }
+  Functions all;
+  for (size_t i = 0; i < programs.size(); ++i) {
+    HR_TRY(statuses[i]);
+    all.merge(functions[i]);
+  }
+  return all;
+}
+
+Result<std::unique_ptr<Executable>> HostKernels::load(std::shared_ptr<const Plan> plan) {
+  return std::unique_ptr<Executable>(std::make_unique<HostExecutable>(std::move(plan), functions_));
+}
+
+}  // namespace headrace::test
