@@ -143,7 +143,6 @@ Status PlannedGraph::find_plans(bool exact) {
     return graph_.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK});
   }));
   return guarded("select plans", [&] {
-    graph_.deselect_workspace_greater_than(library_workspace(libraries_.device().sm()).count);
     std::vector<fe::NumericalNote_t> notes = {fe::NumericalNote_t::NONDETERMINISTIC,
                                               fe::NumericalNote_t::DOWN_CONVERT_INPUTS,
                                               fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION};
@@ -165,22 +164,26 @@ std::string PlannedGraph::name_of(int64_t plan) const {
 
 Result<std::vector<int64_t>> PlannedGraph::build_plans(bool several, const std::optional<std::string>& kept) {
   const int64_t count = graph_.get_execution_plan_count();
-  std::vector<int64_t> plans;
-  Status failure = unsupported("cuDNN has no plan for it");
+  const int64_t most = library_workspace(libraries_.device().sm()).count;
+  std::vector<int64_t> plans, large;
+  Status failure;
   const auto end = std::chrono::steady_clock::now() + kBuildTime;
   for (int64_t plan = 0; plan < count; ++plan) {
     if (Status built = build(plan); !built.ok()) {
-      failure = std::move(built);
+      // The first ones are the likeliest, and so their failures.
+      if (failure.ok()) failure = std::move(built);
       continue;
     }
     if (kept && name_of(plan) == *kept) return std::vector<int64_t>{plan};
-    plans.push_back(plan);
-    const bool enough =
-        static_cast<int64_t>(plans.size()) == kTimedPlans || std::chrono::steady_clock::now() > end;
-    if (!several || enough) break;
+    (graph_.get_workspace_size_plan_at_index(plan) <= most ? plans : large).push_back(plan);
+    const bool late = std::chrono::steady_clock::now() > end;
+    if (plans.empty() ? late : !several || late || static_cast<int64_t>(plans.size()) == kTimedPlans) break;
   }
-  if (plans.empty()) return failure;
-  return plans;
+  if (!plans.empty()) return plans;
+  // Better too much scratch than none of it done.
+  if (!large.empty()) return std::vector<int64_t>{large[0]};
+  if (failure.ok()) failure = unsupported("cuDNN knows no plan for it");
+  return failure;
 }
 
 size_t PlannedGraph::fastest(const std::vector<int64_t>& plans) const {
@@ -219,8 +222,10 @@ Status PlannedGraph::run(int64_t plan, std::span<const CudnnBinding> at, std::by
   HR_ASSIGN(CudnnHandle * handle, libraries_.cudnn());
   const CudnnHandle::Lock lock(*handle);
   HR_TRY(check_cudnn(cudnnSetStream(lock.get(), stream), "hand cuDNN the stream"));
-  return guarded("run a plan",
-                 [&] { return graph_.execute_plan_at_index(lock.get(), pointers, workspace, plan); });
+  const Status status = guarded(
+      "run a plan", [&] { return graph_.execute_plan_at_index(lock.get(), pointers, workspace, plan); });
+  // That there is a plan was found before.
+  return status.ok() ? Status() : Status(Code::kUnavailable, status.message());
 }
 
 // bias [O] as [1, O, 1, ..].

@@ -41,7 +41,7 @@ Status set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttrib
                     "prefer algorithms");
 }
 
-// Eight numbers, and the workspace, in hexadecimal.
+// Eight numbers in hexadecimal.
 std::string choice_text(const cublasLtMatmulAlgo_t& algo) {
   std::string text;
   for (const uint64_t word : algo.data) text += fmt::format("{}{:x}", text.empty() ? "" : " ", word);
@@ -59,6 +59,11 @@ std::optional<cublasLtMatmulAlgo_t> parse_choice(std::string_view text) {
 }
 
 }  // namespace
+
+std::string LtAlignment::text() const {
+  return fmt::format("align {} {} {} {} {}", operands[kFirst], operands[kSecond], operands[kAddend],
+                     operands[kResult], bias);
+}
 
 Status LtMatmul::make_layouts() {
   for (size_t i = 0; i < kLtOperands; ++i) {
@@ -92,8 +97,12 @@ Result<BlasLtOwner<cublasLtMatmulDesc_t>> LtMatmul::make_desc(const std::byte* b
   return desc;
 }
 
-Result<std::vector<LtMatmul::Algorithm>> LtMatmul::candidates(const LtAlignment& alignment, int count,
-                                                              Bytes most) const {
+const std::byte* LtMatmul::bias_to_ask_with() const {
+  return problem_.bias ? reinterpret_cast<const std::byte*>(static_cast<uintptr_t>(alignment_.bias))
+                       : nullptr;
+}
+
+Result<std::vector<LtMatmul::Algorithm>> LtMatmul::candidates(int count, Bytes most) const {
   cublasLtMatmulPreference_t made = nullptr;
   HR_TRY(check_blas(cublasLtMatmulPreferenceCreate(&made), "prefer algorithms"));
   const BlasLtOwner<cublasLtMatmulPreference_t> preference(made);
@@ -104,9 +113,9 @@ Result<std::vector<LtMatmul::Algorithm>> LtMatmul::candidates(const LtAlignment&
   constexpr std::array kAlignments = {
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-  for (size_t i = 0; i < kLtOperands; ++i) HR_TRY(set(made, kAlignments[i], alignment[i]));
+  for (size_t i = 0; i < kLtOperands; ++i) HR_TRY(set(made, kAlignments[i], alignment_.operands[i]));
 
-  HR_ASSIGN(const auto desc, make_desc(nullptr));
+  HR_ASSIGN(const auto desc, make_desc(bias_to_ask_with()));
   std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(count));
   int found = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
@@ -125,7 +134,7 @@ Result<std::vector<LtMatmul::Algorithm>> LtMatmul::candidates(const LtAlignment&
 
 std::optional<LtMatmul::Algorithm> LtMatmul::recall(const std::string& choice, Bytes most) const {
   const std::optional<cublasLtMatmulAlgo_t> algo = parse_choice(choice);
-  const auto desc = make_desc(nullptr);
+  const auto desc = make_desc(bias_to_ask_with());
   if (!algo || !desc.ok()) return std::nullopt;
   cublasLtMatmulHeuristicResult_t result = {};
   const cublasStatus_t status =
@@ -169,19 +178,18 @@ Result<std::shared_ptr<const LtMatmul>> LtMatmul::make(const MatmulProblem& prob
                                                        Libraries& libraries) {
   auto made = std::make_shared<LtMatmul>();
   made->problem_ = problem;
+  made->alignment_ = alignment;
   HR_ASSIGN(made->handle_, libraries.blas_lt());
   HR_TRY(made->make_layouts());
   const Bytes most = library_workspace(libraries.device().sm());
-  const std::string key = fmt::format("{} cublasLt {} {} align {} {} {} {} scratch {}",
-                                      libraries.device_key(), cublasLtGetVersion(), problem.key(),
-                                      alignment[0], alignment[1], alignment[2], alignment[3], most.count);
+  const std::string key = fmt::format("{} cublasLt {} {} {} scratch {}", libraries.device_key(),
+                                      cublasLtGetVersion(), problem.key(), alignment.text(), most.count);
   if (const std::optional<std::string> choice = libraries.choices().find(key))
     if (const std::optional<Algorithm> algorithm = made->recall(*choice, most)) {
       made->algorithm_ = *algorithm;
       return std::shared_ptr<const LtMatmul>(std::move(made));
     }
-  HR_ASSIGN(const std::vector<Algorithm> found,
-            made->candidates(alignment, tune ? kTimedCandidates : 1, most));
+  HR_ASSIGN(const std::vector<Algorithm> found, made->candidates(tune ? kTimedCandidates : 1, most));
   made->algorithm_ = found[0];
   if (tune) {
     made->algorithm_ = found[made->fastest(found, libraries.tuner())];

@@ -16,9 +16,15 @@ struct LtPointers {
   std::byte* bias = nullptr;
 };
 
-// Powers of two that addresses are multiples of, in bytes; the bias counts with the result.
-using LtAlignment = std::array<uint32_t, kLtOperands>;
 inline constexpr uint32_t kFullAlignment = 16;  // what the fastest kernels' loads need
+
+// Powers of two that addresses are multiples of, in bytes.
+struct LtAlignment {
+  std::array<uint32_t, kLtOperands> operands;
+  uint32_t bias = kFullAlignment;
+  bool operator==(const LtAlignment&) const = default;
+  std::string text() const;
+};
 
 // Threads: const after make.
 class LtMatmul {
@@ -40,14 +46,18 @@ class LtMatmul {
 
   Status make_layouts();
   Result<BlasLtOwner<cublasLtMatmulDesc_t>> make_desc(const std::byte* bias) const;
-  Result<std::vector<Algorithm>> candidates(const LtAlignment& alignment, int count, Bytes most) const;
+  // cuBLASLt's best guesses, `count` of them at most, the best first.
+  Result<std::vector<Algorithm>> candidates(int count, Bytes most) const;
   // The kept choice, where this library still takes it.
   std::optional<Algorithm> recall(const std::string& choice, Bytes most) const;
+  // A bias for questions, which look at its address alone.
+  const std::byte* bias_to_ask_with() const;
   size_t fastest(const std::vector<Algorithm>& found, Tuner& tuner) const;
   Status run(const Algorithm& algorithm, const LtPointers& at, std::byte* workspace, CUstream stream) const;
   std::array<Bytes, kLtOperands> extents() const;
 
   MatmulProblem problem_;
+  LtAlignment alignment_;
   cublasLtHandle_t handle_ = nullptr;
   std::array<BlasLtOwner<cublasLtMatrixLayout_t>, kLtOperands> layouts_;
   Algorithm algorithm_;

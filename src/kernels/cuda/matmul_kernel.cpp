@@ -1,5 +1,7 @@
 // Matrix products by cuBLASLt.
 #include <algorithm>
+#include <array>
+#include <limits>
 
 #include "core/error.h"
 #include "engine/sizes.h"
@@ -53,20 +55,19 @@ LtAlignment MatmulKernel::alignment() const {
     std::vector<int64_t> bytes = {problem_.zeros ? 0 : tensor->offset * size};
     bytes.push_back(problem_.matrices[i].batch_stride * size);
     for (const int64_t stride : problem_.outer_strides[i]) bytes.push_back(stride * size);
-    if (i == kResult && bias_) bytes.push_back(bias_->offset * size);
-    alignment[i] = alignment_of(bytes);
+    alignment.operands[i] = alignment_of(bytes);
   }
+  if (bias_) alignment.bias = alignment_of(std::array{bias_->offset * size});
   return alignment;
 }
 
 Status MatmulKernel::choose(const StepShapes& step) {
   alignment_ = alignment();
-  LtAlignment least;
-  least.fill(static_cast<uint32_t>(dtype_size(problem_.dtype)));
+  const auto element = static_cast<uint32_t>(dtype_size(problem_.dtype));
+  const LtAlignment least = {{element, element, element, element}, element};
   const bool tune = step.dims == step.opt;
   const auto find = [&](const LtAlignment& aligned, bool timed) {
-    const std::string key = fmt::format("{} align {} {} {} {} {}", problem_.key(), aligned[0], aligned[1],
-                                        aligned[2], aligned[3], timed);
+    const std::string key = fmt::format("{} {} {}", problem_.key(), aligned.text(), timed);
     return step.libraries->shared<LtMatmul>(
         key, [&] { return LtMatmul::make(problem_, aligned, timed, *step.libraries); });
   };
@@ -117,8 +118,8 @@ Result<LtPointers> MatmulKernel::pointers(const Addresses& at, std::byte* zeros)
 
 const LtMatmul& MatmulKernel::product_for(const LtPointers& at) const {
   for (size_t i = 0; i < kLtOperands; ++i)
-    if (!is_aligned(at.operands[i], alignment_[i])) return *unaligned_;
-  return is_aligned(at.bias, alignment_[kResult]) ? *product_ : *unaligned_;
+    if (!is_aligned(at.operands[i], alignment_.operands[i])) return *unaligned_;
+  return is_aligned(at.bias, alignment_.bias) ? *product_ : *unaligned_;
 }
 
 Status MatmulKernel::enqueue(const Addresses& at, CUstream stream) const {
