@@ -84,7 +84,7 @@ def measure(name: str, rounds: int) -> dict[str, object]:
         archive, engine = Path(folder) / "model.pt2", Path(folder) / "model.engine"
         hr.export(module, inputs, path=archive)
         start = time.perf_counter()
-        hr._core.compile_archive(archive, engine, device="cuda")
+        hr._core.compile_archive(archive, engine, device="cuda", allow_tf32=True)
         compile_s = time.perf_counter() - start
         start = time.perf_counter()
         ours = hr.load(engine)

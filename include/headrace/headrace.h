@@ -42,6 +42,7 @@ struct CompileOptions {
   std::string device = "cpu";  // "cpu", "reference", "cuda", "cuda:1", "cuda:sm_90" (needs no GPU)
   std::string precision =
       "as-is";  // of floats: "as-is", "fp32", "bf16", "fp16"; inputs and outputs keep their dtypes
+  bool allow_tf32 = false;  // on a GPU, f32 products may round their operands to TF32: faster, 10 bits
   std::vector<ProfileRange> profile;    // narrows the ranges that the export gives
   std::vector<std::string> passes_off;  // names of graph passes to leave out
   Progress progress;

@@ -70,6 +70,7 @@ def compile(module: torch.nn.Module | ExportedProgram, inputs: Any = None, *, ir
     device : torch.device, name, index or `Device`; by default the one that the model is on
     enable_weight_streaming : whether budgets of `headrace.runtime.weight_streaming` may be set
     enabled_precisions : torch.float16 (or bfloat16) in it computes floats in fp16 (bf16), unless use_explicit_typing is set
+    disable_tf32 : on a GPU, compute products of f32 exactly; by default they may round their operands to TF32
     precision : "as-is", "fp32", "bf16" or "fp16"; goes before enabled_precisions
     engine_path : where the engine file goes; by default into a temporary folder that lives as long as the module
     threads, memory_limit : of the engine's runs; by default as many as there are CPUs, and no limit (bytes)
@@ -140,7 +141,7 @@ def _compile(module: torch.nn.Module | ExportedProgram, args: tuple[Any, ...] | 
         torch.export.save(program, archive)
         report = _core.compile_archive(archive, path, device=device, precision=precision, profile=profile,
                                        passes_off=list(options.passes_off), verify_passes=options.verify_passes,
-                                       trace=options.trace)
+                                       trace=options.trace, allow_tf32=not options.disable_tf32)
         for warning in report.warnings:
             warnings.warn(f"compile(): {warning}", stacklevel=3)
         archive.unlink()

@@ -13,7 +13,7 @@ import torch
 # torch_tensorrt's options that change speed or building alone, with their defaults there: they may be left out of
 # account. Another value gives one warning.
 HARMLESS: dict[str, Any] = {
-    "disable_tf32": False, "assume_dynamic_shape_support": False, "sparse_weights": False, "engine_capability": None,
+    "assume_dynamic_shape_support": False, "sparse_weights": False, "engine_capability": None,
     "debug": False, "num_avg_timing_iters": 1, "workspace_size": 0, "dla_sram_size": 1048576,
     "dla_local_dram_size": 1073741824, "dla_global_dram_size": 536870912, "truncate_double": False, "min_block_size": 5,
     "max_aux_streams": None, "version_compatible": False, "optimization_level": None, "use_python_runtime": False,
@@ -46,6 +46,7 @@ class Options:
     enable_weight_streaming: bool = False
     enabled_precisions: Any = None
     use_explicit_typing: bool = False
+    disable_tf32: bool = False
     # Headrace's own.
     precision: str | None = None  # "as-is", "fp32", "bf16", "fp16"
     engine_path: str | Path | None = None  # None: in a temporary folder, removed with the module

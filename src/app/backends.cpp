@@ -65,7 +65,7 @@ Result<DeviceName> parse_device(std::string_view text) {
   return device;
 }
 
-Result<BuildBackend> make_build_backend(const DeviceName& device) {
+Result<BuildBackend> make_build_backend(const DeviceName& device, const LoweringOptions& options) {
   if (const BuiltIn* const backend = find_built_in(device.backend)) {
     return BuildBackend{backend->make_lowering(), backend->make_packer ? backend->make_packer() : nullptr,
                         backend->make_kernels()};
@@ -84,7 +84,7 @@ Result<BuildBackend> make_build_backend(const DeviceName& device) {
     target = *asked;
   }
   HR_ASSIGN(const BuildPlugin* const plugin, cuda_build_plugin());
-  HR_ASSIGN(auto lowering, plugin->lowering(target));
+  HR_ASSIGN(auto lowering, plugin->lowering(target, options));
   return BuildBackend{std::move(lowering), nullptr, nullptr};
 }
 

@@ -8,6 +8,7 @@
 #include <headrace/status.h>
 #include "kernels/kernels.h"
 #include "lowering/lowering.h"
+#include "lowering/plugin.h"
 #include "weights/weights.h"
 
 namespace headrace::app {
@@ -28,7 +29,7 @@ struct BuildBackend {
   std::unique_ptr<Kernels> kernels;  // that run here too; nullptr where this machine may have no such device
 };
 // Errors: kUnavailable: no such plug-in, or no device to ask for its target.
-Result<BuildBackend> make_build_backend(const DeviceName& device);
+Result<BuildBackend> make_build_backend(const DeviceName& device, const LoweringOptions& options = {});
 
 // What runs them.
 struct RunBackend {

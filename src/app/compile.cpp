@@ -43,7 +43,7 @@ Result<passes::Precision> parse_precision(const std::string& text) {
 
 Result<BuildBackend> open_backend(const CompileOptions& options) {
   HR_ASSIGN(const app::DeviceName device, app::parse_device(options.device));
-  return app::make_build_backend(device);
+  return app::make_build_backend(device, {.allow_tf32 = options.allow_tf32});
 }
 
 // Narrows the ranges of symbols; every range must lie inside the export's.

@@ -17,7 +17,7 @@ struct CompileArguments {
   std::string device = "cpu", precision = "as-is";
   std::vector<std::string> profile;     // NAME=MIN:OPT:MAX
   std::vector<std::string> passes_off;  // names
-  bool report = false, verify_passes = false;
+  bool report = false, verify_passes = false, allow_tf32 = false;
   std::string trace;
 };
 Status compile_command(const CompileArguments& arguments, const Console& console);

@@ -76,6 +76,7 @@ Status compile_command(const CompileArguments& arguments, const Console& console
   CompileOptions options;
   options.device = arguments.device;
   options.precision = arguments.precision;
+  options.allow_tf32 = arguments.allow_tf32;
   options.passes_off = arguments.passes_off;
   options.trace = arguments.trace;
   options.verify_passes = arguments.verify_passes;

@@ -10,11 +10,16 @@
 
 namespace headrace {
 
+struct LoweringOptions {
+  bool allow_tf32 = false;  // f32 products and convolutions may round their operands to TF32 (10 bits)
+};
+
 class BuildPlugin {
  public:
   virtual ~BuildPlugin() = default;
   // For engines that run on `target`, "sm_90". Errors: kInvalidArgument with the targets that there are.
-  virtual Result<std::unique_ptr<Lowering>> lowering(std::string_view target) const = 0;
+  virtual Result<std::unique_ptr<Lowering>> lowering(std::string_view target,
+                                                     const LoweringOptions& options) const = 0;
 };
 
 // The entry of the library, `headrace_build_plugin`: nullptr where `build_id` is not its own.

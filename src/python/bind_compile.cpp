@@ -18,12 +18,13 @@ using std::filesystem::path;
 CompileReport compile_archive(const path& model, const path& engine, std::string device,
                               std::string precision, std::vector<ProfileRange> profile,
                               std::vector<std::string> passes_off, bool verify_passes,
-                              std::optional<path> trace) {
+                              std::optional<path> trace, bool allow_tf32) {
   const auto work = [&] {
     nb::gil_scoped_release release;
     return compile_file(model, engine,
                         {.device = std::move(device),
                          .precision = std::move(precision),
+                         .allow_tf32 = allow_tf32,
                          .profile = std::move(profile),
                          .passes_off = std::move(passes_off),
                          .progress = watch_signals(),
@@ -62,7 +63,7 @@ void bind_compile(nb::module_& module) {
   module.def("compile_archive", &compile_archive, "model"_a, "engine"_a, nb::kw_only(), "device"_a = "cpu",
              "precision"_a = "as-is", "profile"_a = std::vector<ProfileRange>(),
              "passes_off"_a = std::vector<std::string>(), "verify_passes"_a = false, "trace"_a = nb::none(),
-             "Compiles a .pt2 archive into an engine file.");
+             "allow_tf32"_a = false, "Compiles a .pt2 archive into an engine file.");
   module.def("verify_engine", &verify, "path"_a, "Checks every byte of an engine file.");
   module.def("version", &version);
 }

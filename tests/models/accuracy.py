@@ -6,7 +6,8 @@
 
 A row is one model in one form (see export_models.py), with static or dynamic sizes, in f32, bf16 or f16. Errors are the
 largest difference of any element, of any output and case, over the largest element of that output. An f32 model is
-compared with PyTorch's f32. A bf16 (f16) model is compared with the same weights and inputs in f32, and so is PyTorch's:
+compared with PyTorch's f32. A bf16 (f16) model is compared with the same weights and inputs in f32, and so is PyTorch's
+on the same device:
 ours may not be further off than KEEPS_UP times that. Results of earlier runs stay in FILE; --page writes the table of all.
 Exits with 1 where a row fails.
 """
@@ -56,9 +57,12 @@ def error(got: Tensors, want: Tensors) -> float:
 
 
 class Expected:
-    """What PyTorch gives for each case: in the model's dtype, and for bf16 in f32 of the same weights and inputs."""
+    """What PyTorch gives for each case: in the model's dtype, and for bf16 and f16 in f32 of the same weights and inputs."""
 
-    def __init__(self, module: torch.nn.Module, cases: list[Tensors], dtype: str) -> None:
+    def __init__(self, module: torch.nn.Module, cases: list[Tensors], dtype: str, device: str) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        module = module.to(device)
+        cases = [{k: v.to(device) for k, v in case.items()} for case in cases]
         self.same = [run(module, case) for case in cases]
         self.truth = self.same
         if dtype != "f32":
@@ -108,7 +112,7 @@ def measure(name: str, dtype: str, forms: list[str], shapes: list[str], device: 
             archive = folder / f"{name}.{form}.{shape}.{dtype}.pt2"
             torch.export.save(decompose(program, form), archive)
             archives.append((archive, form, shape))
-    expected = Expected(module, cases if "dynamic" in shapes else cases[:1], dtype)
+    expected = Expected(module, cases if "dynamic" in shapes else cases[:1], dtype, device)
     del module, program, model.module
     gc.collect()
     for archive, form, shape in archives:

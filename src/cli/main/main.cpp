@@ -93,6 +93,8 @@ void add_compile(CLI::App& app, CommandLine& line) {
       ->add_option("--pass-off", arguments.passes_off, "Name of a graph pass to leave out; may be repeated")
       ->type_name("NAME")
       ->allow_extra_args(false);
+  command->add_flag("--tf32", arguments.allow_tf32,
+                    "On a GPU, let f32 products round their operands to TF32: faster, less exact");
   command->add_flag("--verify-passes", arguments.verify_passes, "Check the graph after every pass");
   command->add_option("--trace", arguments.trace, "Write a trace of the build, for Perfetto")
       ->type_name("FILE");

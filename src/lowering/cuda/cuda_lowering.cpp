@@ -21,7 +21,7 @@ constexpr std::array<std::string_view, 4> kTargets = {"sm_80", "sm_86", "sm_89",
 
 class CudaLowering : public Lowering {
  public:
-  explicit CudaLowering(int sm) : sm_(sm) {}
+  CudaLowering(int sm, const LoweringOptions& options) : sm_(sm), options_(options) {}
 
   std::string_view name() const override { return "cuda"; }
   Support supports(const ir::Node& node) const override { return supports_node(node); }
@@ -41,6 +41,7 @@ class CudaLowering : public Lowering {
   Result<Plan> lower(const ir::Graph& graph) const override {
     KernelSources sources;
     HR_ASSIGN(Plan plan, lower_graph(graph, sm_, sources));
+    if (options_.allow_tf32) allow_tf32(plan);
     if (sources.empty()) return plan;
     HR_ASSIGN(const auto binaries, compile_programs(sources.programs(), fmt::format("sm_{}", sm_)));
     plan.code = pack_code(binaries);
@@ -48,17 +49,25 @@ class CudaLowering : public Lowering {
   }
 
  private:
+  // For the libraries' steps; those of other dtypes take no notice.
+  static void allow_tf32(Plan& plan) {
+    for (Step& step : plan.steps) {
+      if (step.kernel == "matmul" || step.kernel == "conv") step.attributes.set("allow_tf32", true);
+    }
+  }
+
   int sm_;
+  LoweringOptions options_;
 };
 
 }  // namespace
 
 std::span<const std::string_view> targets() { return kTargets; }
 
-Result<std::unique_ptr<Lowering>> make_lowering(std::string_view target) {
+Result<std::unique_ptr<Lowering>> make_lowering(std::string_view target, const LoweringOptions& options) {
   if (std::find(kTargets.begin(), kTargets.end(), target) == kTargets.end())
     return invalid_argument("there is no CUDA target '{}'; there are {}", target, fmt::join(kTargets, ", "));
-  return std::unique_ptr<Lowering>(std::make_unique<CudaLowering>(*parse_target(target)));
+  return std::unique_ptr<Lowering>(std::make_unique<CudaLowering>(*parse_target(target), options));
 }
 
 }  // namespace headrace::cuda

@@ -6,12 +6,13 @@
 #include <string_view>
 
 #include "lowering/lowering.h"
+#include "lowering/plugin.h"
 
 namespace headrace::cuda {
 
 std::span<const std::string_view> targets();  // "sm_80", …
 
 // Errors: kInvalidArgument with the targets that there are.
-Result<std::unique_ptr<Lowering>> make_lowering(std::string_view target);
+Result<std::unique_ptr<Lowering>> make_lowering(std::string_view target, const LoweringOptions& options = {});
 
 }  // namespace headrace::cuda

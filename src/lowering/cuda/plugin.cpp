@@ -11,8 +11,9 @@ namespace {
 
 class CudaBuildPlugin : public BuildPlugin {
  public:
-  Result<std::unique_ptr<Lowering>> lowering(std::string_view target) const override {
-    return make_lowering(target);
+  Result<std::unique_ptr<Lowering>> lowering(std::string_view target,
+                                             const LoweringOptions& options) const override {
+    return make_lowering(target, options);
   }
 };
 
