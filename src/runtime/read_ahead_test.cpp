@@ -1,0 +1,68 @@
+// What a context reads for its next run, while one ends.
+#include <gtest/gtest.h>
+
+#include "device/fake/fake_device.h"
+#include "runtime/testing.h"
+
+namespace headrace::runtime {
+namespace {
+
+using testing::PlanMaker;
+using testing::random_tensor;
+using testing::same_bits;
+using testing::TestFile;
+
+PlanMaker eight_groups() {
+  PlanMaker maker;
+  for (int i = 0; i < 8; ++i) maker.add_step({maker.add_group({100000})});
+  maker.add_output();
+  return maker;
+}
+
+template <class T>
+T take(Result<T> result) {
+  EXPECT_TRUE(result.ok()) << result.status().message();
+  return *std::move(result);
+}
+
+TEST(ReadAhead, ReadsAgainWhatCouldNotBeReadBetweenRuns) {
+  const TestFile file(eight_groups().plan);
+  auto device = std::make_shared<fake::FakeDevice>();
+  auto engine = take(file.open(device, {.weight_budget = Bytes{0}}));
+  const std::vector<Tensor> x = {random_tensor({3, 8}, 1)};
+  auto context = take(engine->make_context());
+  const int64_t opened = device->reads();
+  const Tensor want = take(context->run(x))[0];
+  const int64_t a_run = device->reads() - opened;
+  ASSERT_TRUE(context->run(x).ok());
+  // All that streams here fits into the scratch, so that every read from now on is ahead of its run.
+  for (int run = 0; run < 8; ++run) {
+    device->fail_read(a_run / 2);
+    EXPECT_TRUE(same_bits(take(context->run(x))[0], want));
+  }
+  context.reset();
+  EXPECT_GT(device->reads() - opened, 10 * a_run + 4);  // those that failed were done twice
+}
+
+TEST(ReadAhead, ReadsEachWeightOnceARunAndNothingAheadOfTheFirst) {
+  const TestFile file(eight_groups().plan);
+  auto device = std::make_shared<fake::FakeDevice>();
+  auto engine = take(file.open(device, {.weight_budget = Bytes{0}}));
+  auto context = take(engine->make_context());
+  const std::vector<Tensor> x = {random_tensor({3, 8}, 1)};
+  const Bytes opened = device->bytes_read();
+  ASSERT_TRUE(context->run(x).ok());
+  const Bytes one_run = device->bytes_read() - opened;  // whole blocks
+  const Bytes streamed = context->memory().streamed_last_run;
+  EXPECT_LE(streamed, one_run);
+  for (int run = 1; run < 5; ++run) {
+    ASSERT_TRUE(context->run(x).ok());
+    EXPECT_EQ(context->memory().streamed_last_run, streamed);
+  }
+  context.reset();  // waits for what it reads ahead
+  EXPECT_GT(device->bytes_read() - opened, one_run * 5);
+  EXPECT_LE(device->bytes_read() - opened, one_run * 6);
+}
+
+}  // namespace
+}  // namespace headrace::runtime
