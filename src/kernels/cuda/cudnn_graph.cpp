@@ -207,7 +207,10 @@ Status PlannedGraph::choose(const std::string& key, bool exact, bool tune) {
   const std::string full_key =
       fmt::format("{} cudnn {} {} exact {}", libraries_.device_key(), cudnnGetVersion(), key, exact);
   const std::optional<std::string> kept = libraries_.choices().find(full_key);
+  tune = tune && !kept && !libraries_.tuner().exhausted();
+  const auto begin = std::chrono::steady_clock::now();
   HR_ASSIGN(const std::vector<int64_t> plans, build_plans(tune || kept, kept));
+  if (tune) libraries_.tuner().charge(std::chrono::steady_clock::now() - begin);
   plan_ = plans[0];
   if (tune && plans.size() > 1) plan_ = plans[fastest(plans)];
   if (tune) libraries_.choices().keep(full_key, name_of(plan_));

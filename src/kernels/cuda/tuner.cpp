@@ -57,6 +57,16 @@ Tuner::~Tuner() {
   if (stream_) api.cuStreamDestroy(stream_);
 }
 
+void Tuner::charge(std::chrono::steady_clock::duration time) {
+  const std::lock_guard lock(mutex_);
+  spent_ += time;
+}
+
+bool Tuner::exhausted() {
+  const std::lock_guard lock(mutex_);
+  return spent_ > limits_.total;
+}
+
 Status Tuner::start() {
   const Driver& api = device_.api();
   if (!stream_)

@@ -39,9 +39,9 @@ class TuningChoices {
 };
 
 struct TuningLimits {
-  std::chrono::milliseconds problem{150};  // of timing, for one problem
-  std::chrono::milliseconds total{10'000};
-  Bytes memory = {int64_t{1} << 30};  // of operands made up for it
+  std::chrono::milliseconds problem{150};   // of timing, for one problem
+  std::chrono::milliseconds total{10'000};  // of timing, and of making what is timed
+  Bytes memory = {int64_t{512} << 20};      // of operands made up for it
 };
 
 // Threads: one problem at a time; others wait.
@@ -51,6 +51,10 @@ class Tuner {
   ~Tuner();
   Tuner(const Tuner&) = delete;
   Tuner& operator=(const Tuner&) = delete;
+
+  // Counts time that a caller took to make candidates.
+  void charge(std::chrono::steady_clock::duration time);
+  bool exhausted();  // no more is timed
 
   // Puts one run of a candidate on the stream, over the memory given. An error leaves the candidate out.
   using Run = std::function<Status(size_t candidate, std::byte* memory, CUstream stream)>;
