@@ -24,6 +24,7 @@ bool wraps(DType dtype) {
 std::string function_name(const PointwiseInstruction& instruction, DType operand) {
   const Pointwise function = instruction.function;
   if (function == kBitwiseNot && operand == DType::kBool) return "fn_logical_not";
+  if (function == kGelu && dtype_size(operand) == 2) return "fn_gelu_half";
   if (function == kShiftLeft || function == kShiftRight)
     return fmt::format("{}_of<{}>", info(function).name, dtype_size(operand) * 8);
   return fmt::format("fn_{}", info(function).name);

@@ -36,8 +36,8 @@ class RowStep {
   const std::string& type() const { return team_.type; }
   void use_warps() { team_ = {"WarpTeam<4>", {128, 1}, 32, 4}; }
 
-  // Whether each thread can keep its part of the row in registers; it then has "pieces, width" of kept(), and
-  // a team that fits. `tensors`: all that are walked by columns.
+  // Whether each thread can keep its part of the row in registers; it then has "pieces, width, columns" of
+  // kept(), and a team that fits. `tensors`: all that are walked by columns.
   bool keeps(const std::vector<TensorIndex>& tensors) {
     constexpr int64_t kRegisters = 32;
     const std::optional<int64_t> most = writer_.at_most(columns_);
@@ -51,7 +51,7 @@ class RowStep {
     if (pieces * width > kRegisters) return false;
     team_ = team;
     width_ = width;
-    kept_ = fmt::format("{}, {}", pieces, width);
+    kept_ = fmt::format("{}, {}, {}", pieces, width, columns_.is_constant() ? columns_.constant() : 0);
     return true;
   }
   const std::string& kept() const { return kept_; }

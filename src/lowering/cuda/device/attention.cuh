@@ -6,27 +6,30 @@
 // `vector` says that rows can be read 16 bytes at a time.
 constexpr int kTileKeys = 64;
 
-// `rows` rows of `width` elements as `pitch` of them in shared memory; rows past `count`, and columns past the
-// width, are 0.
+// NaN is not kept here: it comes back with the exponential.
+DEVICE float larger(float a, float b) { return a > b ? a : b; }
+
+// A tile's rows of `width` elements, `pitch` of them apart in shared memory; rows past `count`, and columns
+// past the width, are 0. With `vector` the copies are a group to be waited for.
 template <class T, int width, int padded, int pitch, int threads, class Int>
-DEVICE void load_tile(T* tile, const T* from, Int stride, Int step, Int count, bool vector) {
+DEVICE void start_tile(T* tile, const T* from, Int stride, Int step, Int count, bool vector) {
   const int thread = threadIdx.x;
   constexpr int kRuns = padded / 8;
+  if (vector) {
 #pragma unroll
-  for (int i = thread; i < kTileKeys * kRuns; i += threads) {
-    const int row = i / kRuns, column = (i - row * kRuns) * 8;
-    Run<T, 8> run;
-    if (vector && width - column >= 8 && static_cast<Int>(row) < count) {
-      run = read_run<T, 8>(from + static_cast<Int>(row) * stride + column);
-    } else {
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        const bool inside = static_cast<Int>(row) < count && column + j < width;
-        run.values[j] = inside ? from[static_cast<Int>(row) * stride + static_cast<Int>(column + j) * step] : T{0};
-      }
+    for (int i = 0; i < kTileKeys * kRuns / threads; ++i) {
+      const int run = i * threads + thread, row = run / kRuns, column = (run - row * kRuns) * 8;
+      const bool real = static_cast<Int>(row) < count && column < width;
+      start_copy(tile + row * pitch + column, real ? from + static_cast<Int>(row) * stride + column : from, real);
     }
-    write_run<T, 8>(tile + row * pitch + column, run);
+  } else {
+    for (int i = thread; i < kTileKeys * padded; i += threads) {
+      const int row = i / padded, column = i - row * padded;
+      const bool real = static_cast<Int>(row) < count && column < width;
+      tile[row * pitch + column] = real ? from[static_cast<Int>(row) * stride + static_cast<Int>(column) * step] : T{0};
+    }
   }
+  end_group();
 }
 
 template <class T, class M, int rank, int depth, int width, bool causal, int query_warps, int key_warps, class Int>
@@ -60,25 +63,37 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
   for (int i = 0; i < 5; ++i)
     at[i] += (i == 1 || i == 2 ? head_of / share : head_of) * static_cast<Int>(args.tensors[i].strides[rank - 3]);
 
+  const Int k_stride = static_cast<Int>(k.strides[rank - 2]), v_stride = static_cast<Int>(v.strides[rank - 2]);
+  const auto start_keys = [&](Int begin) {
+    start_tile<T, depth, kD, kDepthPitch, kThreads, Int>(k_tile, input<T>(k) + at[1] + begin * k_stride, k_stride,
+                                                         static_cast<Int>(k.strides[rank - 1]), keys - begin, vector);
+  };
+  const auto start_values = [&](Int begin) {
+    start_tile<T, width, kE, kWidthPitch, kThreads, Int>(v_tile, input<T>(v) + at[2] + begin * v_stride, v_stride,
+                                                         static_cast<Int>(v.strides[rank - 1]), keys - begin, vector);
+  };
+  const Int last = causal && q0 + kQueries < keys ? q0 + kQueries : keys;  // no query sees more
+  if (last > 0) start_keys(0);
+  if (last > 0) start_values(0);
+
   const Int row[2] = {q0 + query_warp * 16 + g, q0 + query_warp * 16 + g + 8};
   unsigned q_parts[kD / 16][4];
+  const T* const q_row[2] = {input<T>(q) + at[0] + row[0] * static_cast<Int>(q.strides[rank - 2]),
+                             input<T>(q) + at[0] + row[1] * static_cast<Int>(q.strides[rank - 2])};
 #pragma unroll
   for (int c = 0; c < kD / 16; ++c)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const Int r = row[i & 1];
       const int column = c * 16 + (i >> 1) * 8 + 2 * t;
-      union {
-        T values[2];
-        unsigned word;
-      } pair;
-      pair.word = 0;
-#pragma unroll
-      for (int j = 0; j < 2; ++j)
-        if (r < queries && column + j < depth)
-          pair.values[j] = input<T>(q)[at[0] + r * static_cast<Int>(q.strides[rank - 2]) +
-                                       static_cast<Int>(column + j) * static_cast<Int>(q.strides[rank - 1])];
-      q_parts[c][i] = pair.word;
+      const bool real = row[i & 1] < queries && column < depth;
+      if (vector) {
+        q_parts[c][i] = real ? *reinterpret_cast<const unsigned*>(q_row[i & 1] + column) : 0u;
+      } else {
+        const Int step = static_cast<Int>(q.strides[rank - 1]);
+        const float low = real ? widen(q_row[i & 1][static_cast<Int>(column) * step]) : 0.0f;
+        const float high = real && column + 1 < depth ? widen(q_row[i & 1][static_cast<Int>(column + 1) * step]) : 0.0f;
+        q_parts[c][i] = pack_pair(T{0}, low, high);
+      }
     }
 
   // Exponents are of 2.
@@ -89,17 +104,9 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) sum[e][i] = 0;
 
-  const Int last = causal && q0 + kQueries < keys ? q0 + kQueries : keys;  // no query sees more
   for (Int begin = 0; begin < last; begin += kTileKeys) {
+    wait_for_groups<1>();  // the keys; the values may still be under way
     SYNC();
-    load_tile<T, depth, kD, kDepthPitch, kThreads, Int>(
-        k_tile, input<T>(k) + at[1] + begin * static_cast<Int>(k.strides[rank - 2]),
-        static_cast<Int>(k.strides[rank - 2]), static_cast<Int>(k.strides[rank - 1]), keys - begin, vector);
-    load_tile<T, width, kE, kWidthPitch, kThreads, Int>(
-        v_tile, input<T>(v) + at[2] + begin * static_cast<Int>(v.strides[rank - 2]),
-        static_cast<Int>(v.strides[rank - 2]), static_cast<Int>(v.strides[rank - 1]), keys - begin, vector);
-    SYNC();
-
     // Scores: 16 queries by this warp's keys, 8 of them a part.
     float score[kKeys / 8][4];
 #pragma unroll
@@ -115,28 +122,38 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
         multiply_add<T>(score[n + 1], q_parts[c], m.parts[2], m.parts[3]);
       }
     }
+    SYNC();  // all have read the keys
+    const bool goes_on = begin + kTileKeys < last;
+    if (goes_on) start_keys(begin + kTileKeys);
+
     float high[2] = {most[0], most[1]};
+    const Int mask_row = static_cast<Int>(mask.strides[rank - 2]), mask_step = static_cast<Int>(mask.strides[rank - 1]);
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const Int s = row[i >> 1], key = begin + key_warp * kKeys + n * 8 + 2 * t + (i & 1);
-        float x = score[n][i] * by;
-        if (key >= keys || (causal && key > s)) {
-          x = -infinity();
-        } else if (mask.data && s < queries) {
-          const M m = input<M>(mask)[at[3] + s * static_cast<Int>(mask.strides[rank - 2]) +
-                                     key * static_cast<Int>(mask.strides[rank - 1])];
-          x = masked_power(x, m);
+      for (int j = 0; j < 2; ++j) {
+        const Int key = begin + key_warp * kKeys + n * 8 + 2 * t + j;
+        float x[2] = {score[n][j] * by, score[n][2 + j] * by};
+        if (mask.data && key < keys) {
+          const M* const m = input<M>(mask) + at[3] + key * mask_step;
+          // Many masks are one row for all queries.
+          const M m0 = m[row[0] < queries ? row[0] * mask_row : 0];
+          const M m1 = mask_row == 0 ? m0 : m[row[1] < queries ? row[1] * mask_row : 0];
+          x[0] = masked_power(x[0], m0);
+          x[1] = masked_power(x[1], m1);
         }
-        score[n][i] = x;
-        high[i >> 1] = fn_maximum(high[i >> 1], x);
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          if (key >= keys || (causal && key > row[i])) x[i] = -infinity();
+          score[n][2 * i + j] = x[i];
+          high[i] = larger(high[i], x[i]);
+        }
       }
     float keep[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      high[i] = fn_maximum(high[i], SHUFFLE_XOR(high[i], 1));
-      high[i] = fn_maximum(high[i], SHUFFLE_XOR(high[i], 2));
+      high[i] = larger(high[i], SHUFFLE_XOR(high[i], 1));
+      high[i] = larger(high[i], SHUFFLE_XOR(high[i], 2));
       keep[i] = most[i] == -infinity() ? 0.0f : exp2_of(most[i] - high[i]);
       most[i] = high[i];
       total[i] *= keep[i];
@@ -153,6 +170,11 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) sum[e][i] *= keep[i >> 1];
 
+    if (goes_on)  // the values; the next keys may still be under way
+      wait_for_groups<1>();
+    else
+      wait_for_groups<0>();
+    SYNC();
     // The scores' fragments are those of a first operand, two parts at a time.
 #pragma unroll
     for (int n = 0; n < kKeys / 8; n += 2) {
@@ -168,6 +190,8 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
         multiply_add<T>(sum[e + 1], p, m.parts[2], m.parts[3]);
       }
     }
+    SYNC();  // all have read the values
+    if (goes_on) start_values(begin + kTileKeys);
   }
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -199,7 +223,7 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const float their_most = part[16 * kE + g + i * 8];
-        const float high = fn_maximum(most[i], their_most);
+        const float high = larger(most[i], their_most);
         mine[i] = most[i] == -infinity() ? 0.0f : exp2_of(most[i] - high);
         theirs[i] = their_most == -infinity() ? 0.0f : exp2_of(their_most - high);
         most[i] = high;

@@ -43,16 +43,16 @@ template <class T, class Team, int count, class Int> class WalkedRow {
 };
 
 // A row in registers, `pieces` runs of `width` columns a thread. REQUIRES: the columns are neighbours in
-// memory, in every tensor; with `vector`, runs are whole and aligned.
-template <class T, class Team, int pieces, int width> class KeptRow {
+// memory, in every tensor; where runs are `whole`, width divides the columns and all rows are aligned.
+template <class T, class Team, int pieces, int width, bool whole> class KeptRow {
  public:
   typedef ComputeOf<T> A;
-  template <class Int> DEVICE void load(const T* from, Int columns, bool vector) {
+  template <class Int> DEVICE void load(const T* from, Int columns) {
 #pragma unroll
     for (int p = 0; p < pieces; ++p) {
       const Int first = first_of<Int>(p);
-      if (width > 1 && vector) {
-        if (first >= columns) continue;
+      if (first >= columns) continue;
+      if (whole) {
         const Run<T, width> run = read_run<T, width>(from + first);
 #pragma unroll
         for (int i = 0; i < width; ++i) x[p][i] = widen(run.values[i]);
@@ -66,17 +66,20 @@ template <class T, class Team, int pieces, int width> class KeptRow {
   // f(value) for the columns of this thread.
   template <class Int, class F> DEVICE void each(Int columns, F f) {
 #pragma unroll
-    for (int p = 0; p < pieces; ++p)
+    for (int p = 0; p < pieces; ++p) {
+      const Int first = first_of<Int>(p);
+      if (first >= columns) continue;
 #pragma unroll
       for (int i = 0; i < width; ++i)
-        if (first_of<Int>(p) + i < columns) f(x[p][i]);
+        if (whole || first + i < columns) f(x[p][i]);
+    }
   }
-  template <class Int> DEVICE void store(T* to, Int columns, bool vector) const {
+  template <class Int> DEVICE void store(T* to, Int columns) const {
 #pragma unroll
     for (int p = 0; p < pieces; ++p) {
       const Int first = first_of<Int>(p);
-      if (width > 1 && vector) {
-        if (first >= columns) continue;
+      if (first >= columns) continue;
+      if (whole) {
         Run<T, width> run;
 #pragma unroll
         for (int i = 0; i < width; ++i) run.values[i] = narrow<T>(x[p][i]);
@@ -113,15 +116,15 @@ DEVICE void softmax(const GeneratedArgs<2>& args) {
     row.map(1, real, [&](A x, Int) { return logarithm ? x - most - scale : fn_exp(x - most) * scale; });
   }
 }
-template <class T, class Team, int pieces, int width, bool logarithm, class Int>
-DEVICE void softmax_kept(const GeneratedArgs<2>& args) {
+// `known`: the number of columns, or 0.
+template <class T, class Team, int pieces, int width, bool whole, int known, bool logarithm, class Int>
+DEVICE void softmax_rows(const GeneratedArgs<2>& args) {
   typedef ComputeOf<T> A;
-  const Int columns = static_cast<Int>(args.head.columns);
-  const bool vector = args.head.vector;
+  const Int columns = known > 0 ? static_cast<Int>(known) : static_cast<Int>(args.head.columns);
   for (i64 r = Team::first(); Team::goes_on(r, args.head.rows); r += Team::step()) {
     const RowPlace<2, Int> place = place_row<2, Int>(args, r);
-    KeptRow<T, Team, pieces, width> row;
-    row.load(input<T>(args.tensors[0]) + place.at[0], columns, vector);
+    KeptRow<T, Team, pieces, width, whole> row;
+    row.load(input<T>(args.tensors[0]) + place.at[0], columns);
     A most = -infinity();
     row.each(columns, [&](A x) { most = fn_maximum(most, x); });
     most = Team::template reduce<Most>(most);
@@ -135,8 +138,15 @@ DEVICE void softmax_kept(const GeneratedArgs<2>& args) {
     sum = Team::template reduce<Add>(sum);
     const A scale = logarithm ? fn_log(sum) : A(1) / sum;
     row.each(columns, [&](A& x) { x = logarithm ? x - scale : x * scale; });
-    row.store(output<T>(args.tensors[1]) + place.at[1], columns, vector);
+    row.store(output<T>(args.tensors[1]) + place.at[1], columns);
   }
+}
+template <class T, class Team, int pieces, int width, int known, bool logarithm, class Int>
+DEVICE void softmax_kept(const GeneratedArgs<2>& args) {
+  if (width > 1 && args.head.vector)
+    softmax_rows<T, Team, pieces, width, true, known, logarithm, Int>(args);
+  else
+    softmax_rows<T, Team, pieces, width, false, known, logarithm, Int>(args);
 }
 
 // Layer norm (centred) and RMS norm, of x, scale, bias; the host's rows put group norm into the same form.
@@ -166,45 +176,52 @@ DEVICE void normalise(const GeneratedArgs<4>& args, double eps) {
     });
   }
 }
-template <class T, class Team, int pieces, int width, bool centred, bool scaled, bool biased, class Int>
-DEVICE void normalise_kept(const GeneratedArgs<4>& args, double eps) {
+template <class T, class Team, int pieces, int width, bool whole, int known, bool centred, bool scaled, bool biased,
+          class Int>
+DEVICE void normalise_rows(const GeneratedArgs<4>& args, double eps) {
   typedef ComputeOf<T> A;
-  const Int columns = static_cast<Int>(args.head.columns);
-  const bool vector = args.head.vector;
-  const A count = static_cast<A>(args.head.columns);
+  const Int columns = known > 0 ? static_cast<Int>(known) : static_cast<Int>(args.head.columns);
+  const A part_of = A(1) / static_cast<A>(columns);
   for (i64 r = Team::first(); Team::goes_on(r, args.head.rows); r += Team::step()) {
     const RowPlace<4, Int> place = place_row<4, Int>(args, r);
-    KeptRow<T, Team, pieces, width> row;
-    row.load(input<T>(args.tensors[0]) + place.at[0], columns, vector);
+    KeptRow<T, Team, pieces, width, whole> row;
+    row.load(input<T>(args.tensors[0]) + place.at[0], columns);
     A mean = 0;
     if (centred) {
       row.each(columns, [&](A x) { mean += x; });
-      mean = Team::template reduce<Add>(mean) / count;
+      mean = Team::template reduce<Add>(mean) * part_of;
     }
     A squares = 0;
     row.each(columns, [&](A x) { squares += (x - mean) * (x - mean); });
     squares = Team::template reduce<Add>(squares);
-    const A by = A(1) / fn_sqrt(squares / count + static_cast<A>(eps));
+    const A by = A(1) / fn_sqrt(squares * part_of + static_cast<A>(eps));
     row.each(columns, [&](A& x) { x = (x - mean) * by; });
     // Scale and bias a piece at a time: they are as long as the row.
-    KeptRow<T, Team, 1, width> part;
+    KeptRow<T, Team, 1, width, whole> part;
 #pragma unroll
     for (int p = 0; p < pieces; ++p) {
       const Int past = static_cast<Int>(p) * Team::kSize * width;
       if (past >= columns) break;
       if (scaled) {
-        part.load(input<T>(args.tensors[1]) + place.at[1] + past, columns - past, vector);
+        part.load(input<T>(args.tensors[1]) + place.at[1] + past, columns - past);
 #pragma unroll
         for (int i = 0; i < width; ++i) row.x[p][i] *= part.x[0][i];
       }
       if (biased) {
-        part.load(input<T>(args.tensors[2]) + place.at[2] + past, columns - past, vector);
+        part.load(input<T>(args.tensors[2]) + place.at[2] + past, columns - past);
 #pragma unroll
         for (int i = 0; i < width; ++i) row.x[p][i] += part.x[0][i];
       }
     }
-    row.store(output<T>(args.tensors[3]) + place.at[3], columns, vector);
+    row.store(output<T>(args.tensors[3]) + place.at[3], columns);
   }
+}
+template <class T, class Team, int pieces, int width, int known, bool centred, bool scaled, bool biased, class Int>
+DEVICE void normalise_kept(const GeneratedArgs<4>& args, double eps) {
+  if (width > 1 && args.head.vector)
+    normalise_rows<T, Team, pieces, width, true, known, centred, scaled, biased, Int>(args, eps);
+  else
+    normalise_rows<T, Team, pieces, width, false, known, centred, scaled, biased, Int>(args, eps);
 }
 
 // What a reduction starts from, and what becomes of it.

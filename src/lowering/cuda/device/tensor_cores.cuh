@@ -15,6 +15,14 @@ DEVICE unsigned pack_pair(bf16, float low, float high) {
   return float_to_bf16(low).bits | static_cast<unsigned>(float_to_bf16(high).bits) << 16;
 }
 DEVICE float exp2_of(float x) { return exp2f(x); }
+DEVICE void start_copy(void* to, const void* from, bool real) {
+  if (real)
+    __builtin_memcpy(to, from, 16);
+  else
+    __builtin_memset(to, 0, 16);
+}
+DEVICE void end_group() {}
+template <int left> DEVICE void wait_for_groups() {}
 #else
 template <class T> DEVICE void multiply_add(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
 template <> DEVICE void multiply_add<f16>(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
@@ -58,4 +66,12 @@ DEVICE float exp2_of(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// 16 bytes to shared memory, behind the thread's back; zeros where not `real`. Copies up to end_group() are a
+// group; wait_for_groups() returns when all but the last `left` groups are there.
+DEVICE void start_copy(void* to, const void* from, bool real) {
+  const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(real ? 16 : 0) : "memory");
+}
+DEVICE void end_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int left> DEVICE void wait_for_groups() { asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory"); }
 #endif
