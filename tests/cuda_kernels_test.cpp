@@ -20,7 +20,7 @@ Status lower_case(const test::OpCase& test, const Lowering& lowering, KernelSour
     const Support support = lowering.supports(*node);
     if (!support.ok()) return unsupported("{}", *support.why_not);
   }
-  HR_ASSIGN(const Plan plan, lower_graph(graph, 90, sources));
+  HR_ASSIGN(const Plan plan, lower_graph(graph, {90}, sources));
   return verify(plan);
 }
 

@@ -9,31 +9,28 @@
 
 #include "core/error.h"
 #include "cuda_on_host/host_kernels.h"
-#include "kernels/cuda/library_support.h"
 #include "kernels/reference/reference_kernels.h"
 #include "lowering/cuda/graph_lowering.h"
 #include "op_cases.h"
 #include "plan_runner.h"
 #include "weights/memory_reader.h"
 
-// In place of the build plug-in's: a program's own functions are found first.
-namespace headrace::cuda {
-bool library_takes_matmul(const AttributeMap&, TensorPointers, const PlanTensor&) { return false; }
-bool library_takes_conv(const AttributeMap&, TensorPointers, const PlanTensor&) { return false; }
-bool library_takes_attention(const AttributeMap&, TensorPointers, const PlanTensor&, int) { return false; }
-}  // namespace headrace::cuda
-
 namespace headrace::test {
 namespace {
 
-// Most pointwise cases are one expression, of which some are enough by default: HEADRACE_TEST_ALL_KERNELS=1
-// runs all of them.
-std::vector<OpCase> chosen_cases() {
+bool is_product(std::string_view op) {
+  return op == "matmul" || op == "conv" || op == "attention" || op == "graph";
+}
+
+// With the libraries, what they may take. Most pointwise cases are one expression, of which some are enough
+// by default: HEADRACE_TEST_ALL_KERNELS=1 runs all of them.
+std::vector<OpCase> chosen_cases(bool libraries) {
   const bool all = std::getenv("HEADRACE_TEST_ALL_KERNELS") != nullptr;
   std::vector<OpCase> chosen;
   size_t next = 0;
   for (OpCase& test : read_op_cases())
-    if (all || !find_pointwise(test.op) || next++ % 16 == 0) chosen.push_back(std::move(test));
+    if (libraries ? is_product(test.op) : all || !find_pointwise(test.op) || next++ % 16 == 0)
+      chosen.push_back(std::move(test));
   return chosen;
 }
 
@@ -69,18 +66,20 @@ Status run_case(Case&& test, HostKernels& kernels, const std::map<std::string, E
   return {};
 }
 
-TEST(CudaKernelsOnTheHost, AgreeWithPyTorch) {
+class CudaOnTheHost : public testing::TestWithParam<bool> {};
+
+TEST_P(CudaOnTheHost, AgreesWithPyTorch) {
   cuda::KernelSources sources;
   std::vector<Case> cases;
-  for (OpCase& test : chosen_cases()) {
+  for (OpCase& test : chosen_cases(GetParam())) {
     const Result<ir::Graph> graph = ir::parse(graph_text(test));
     ASSERT_TRUE(graph.ok()) << test.id << ": " << graph.status().message();
-    Result<Plan> plan = cuda::lower_graph(*graph, 90, sources);
+    Result<Plan> plan = cuda::lower_graph(*graph, {90, GetParam()}, sources);
     ASSERT_TRUE(plan.ok()) << test.id << ": " << plan.status().message();
     cases.push_back({std::move(test), *std::move(plan)});
   }
   const std::filesystem::path folder =
-      std::filesystem::path(testing::TempDir()) / fmt::format("cuda_on_host_{}", getpid());
+      std::filesystem::path(testing::TempDir()) / fmt::format("cuda_on_host_{}_{}", getpid(), GetParam());
   std::filesystem::create_directories(folder);
   const auto functions = compile_for_host(sources, folder);
   std::filesystem::remove_all(folder);
@@ -93,6 +92,9 @@ TEST(CudaKernelsOnTheHost, AgreeWithPyTorch) {
     EXPECT_TRUE(status.ok()) << id << ": " << status.message();
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Libraries, CudaOnTheHost, testing::Bool(),
+                         [](const auto& info) { return info.param ? "present" : "absent"; });
 
 }  // namespace
 }  // namespace headrace::test

@@ -2,12 +2,15 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <fstream>
 #include <thread>
 
 #include "core/error.h"
 #include "kernels/cuda/generated_step.h"
+#include "kernels/reference/reference_kernels.h"
 #include "kernels/step_form.h"
 
 namespace headrace::test {
@@ -46,6 +49,47 @@ Status compile(const std::string& program, const std::filesystem::path& base, Fu
   return {};
 }
 
+// Elements of a window of memory, in row-major order; to them, or from them.
+template <bool from_memory>
+void move_elements(const StepTensor& tensor, std::byte* memory, std::vector<std::byte>& dense) {
+  const auto size = static_cast<size_t>(dtype_size(tensor.dtype));
+  const Sizes steps = row_major_strides(std::span<const int64_t>(tensor.shape));
+  dense.resize(static_cast<size_t>(tensor.elements()) * size);
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    int64_t at = 0;
+    for (size_t d = 0; d < steps.size(); ++d) at += i / steps[d] % tensor.shape[d] * tensor.strides[d];
+    std::byte *there = memory + at * static_cast<int64_t>(size),
+              *here = dense.data() + static_cast<size_t>(i) * size;
+    std::memcpy(from_memory ? here : there, from_memory ? there : here, size);
+  }
+}
+
+// A step of a library's, by the reference kernel of its name.
+Status run_by_reference(const Step& step, const StepForm& form, const Addresses& at) {
+  std::vector<HostTensor> inputs(form.inputs.size());
+  std::vector<const HostTensor*> present;
+  for (size_t i = 0; i < form.inputs.size(); ++i) {
+    present.push_back(form.inputs[i] ? &inputs[i] : nullptr);
+    if (!form.inputs[i]) continue;
+    StepTensor tensor = *form.inputs[i];
+    if (i == 1 && step.attributes.flag("weight_channels_last")) {  // [O, k.., C] as [O, C, k..]
+      std::rotate(tensor.shape.begin() + 1, tensor.shape.end() - 1, tensor.shape.end());
+      std::rotate(tensor.strides.begin() + 1, tensor.strides.end() - 1, tensor.strides.end());
+    }
+    inputs[i].dtype = tensor.dtype;
+    inputs[i].shape = tensor.shape;
+    move_elements<true>(tensor, tensor.at(at), inputs[i].bytes);
+  }
+  const StepTensor& output = form.outputs[0];
+  std::vector<HostTensor> outputs(1);
+  outputs[0].dtype = output.dtype;
+  outputs[0].shape = output.shape;
+  outputs[0].bytes.resize(static_cast<size_t>(output.elements() * dtype_size(output.dtype)));
+  HR_TRY(reference::run_op(step.kernel, step.attributes, present, outputs));
+  move_elements<false>(output, output.at(at), outputs[0].bytes);
+  return {};
+}
+
 class HostPrepared : public Prepared {
  public:
   HostPrepared(std::shared_ptr<const Plan> plan, DimBindings dims, const Functions& functions)
@@ -54,7 +98,6 @@ class HostPrepared : public Prepared {
   Bytes workspace(StepIndex) const override { return {}; }
   Status enqueue(StepIndex index, const Addresses& at, Queue&) const override {
     const Step& step = plan_->steps[static_cast<size_t>(index)];
-    if (step.kernel != cuda::kGenerated) return internal_error("step '{}' is of a library", step.label);
     StepForm form;
     form.plan = plan_.get();
     form.dims = dims_;
@@ -62,6 +105,7 @@ class HostPrepared : public Prepared {
     if (form.empty()) return {};
     std::vector<std::optional<StepTensor>> tensors = form.inputs;
     for (const StepTensor& output : form.outputs) tensors.emplace_back(output);
+    if (step.kernel != cuda::kGenerated) return run_by_reference(step, form, at);
     return run(step, tensors, form.outputs.size(), at);
   }
 

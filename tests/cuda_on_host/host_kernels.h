@@ -17,7 +17,7 @@ namespace headrace::test {
 Result<std::map<std::string, HostKernel>> compile_for_host(const cuda::KernelSources& sources,
                                                            const std::filesystem::path& folder);
 
-// Runs plans of generated steps alone. `functions` outlives it.
+// Steps of the libraries are run by the reference kernels. `functions` outlives it.
 class HostKernels : public Kernels {
  public:
   explicit HostKernels(const std::map<std::string, HostKernel>& functions) : functions_(functions) {}

@@ -40,7 +40,7 @@ class CudaLowering : public Lowering {
 
   Result<Plan> lower(const ir::Graph& graph) const override {
     KernelSources sources;
-    HR_ASSIGN(Plan plan, lower_graph(graph, sm_, sources));
+    HR_ASSIGN(Plan plan, lower_graph(graph, {sm_}, sources));
     if (options_.allow_tf32) allow_tf32(plan);
     if (sources.empty()) return plan;
     HR_ASSIGN(const auto binaries, compile_programs(sources.programs(), fmt::format("sm_{}", sm_)));

@@ -24,7 +24,7 @@ Lowered lower(std::string_view text) {
     const Support support = (*lowering)->supports(*node);
     EXPECT_TRUE(support.ok()) << *support.why_not;
   }
-  Result<Plan> plan = lower_graph(*graph, 90, lowered.sources);
+  Result<Plan> plan = lower_graph(*graph, {90}, lowered.sources);
   EXPECT_TRUE(plan.ok()) << plan.status().message();
   lowered.plan = *std::move(plan);
   EXPECT_TRUE(verify(lowered.plan).ok()) << verify(lowered.plan).message();

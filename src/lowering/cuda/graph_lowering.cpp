@@ -57,8 +57,8 @@ constexpr Row kRows[] = {
 
 class GraphLowering {
  public:
-  GraphLowering(const ir::Graph& graph, int sm, KernelSources& sources)
-      : graph_(graph), builder_(graph, "cuda", fingerprint(sm)), writer_(builder_, sources, sm) {}
+  GraphLowering(const ir::Graph& graph, Target target, KernelSources& sources)
+      : graph_(graph), builder_(graph, "cuda", fingerprint(target.sm)), writer_(builder_, sources, target) {}
 
   Result<Plan> run() {
     builder_.write_outputs_through_reshapes();
@@ -150,8 +150,8 @@ class GraphLowering {
 
 }  // namespace
 
-Result<Plan> lower_graph(const ir::Graph& graph, int sm, KernelSources& sources) {
-  return GraphLowering(graph, sm, sources).run();
+Result<Plan> lower_graph(const ir::Graph& graph, Target target, KernelSources& sources) {
+  return GraphLowering(graph, target, sources).run();
 }
 
 }  // namespace headrace::cuda

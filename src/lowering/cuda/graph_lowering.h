@@ -4,11 +4,12 @@
 #include <string>
 
 #include "lowering/cuda/kernel_sources.h"
+#include "lowering/cuda/step_writer.h"
 #include "lowering/plan_builder.h"
 
 namespace headrace::cuda {
 
-// `sm`: of the target, 90. Plan::code is left to the caller, who compiles `sources`.
-Result<Plan> lower_graph(const ir::Graph& graph, int sm, KernelSources& sources);
+// Plan::code is left to the caller, who compiles `sources`.
+Result<Plan> lower_graph(const ir::Graph& graph, Target target, KernelSources& sources);
 
 }  // namespace headrace::cuda

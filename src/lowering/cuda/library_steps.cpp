@@ -62,12 +62,6 @@ bool takes_copied_matmul(Attempt asked, std::vector<bool>& copies) {
   return false;
 }
 
-// Padding that differs before and behind, of which the spatial sizes' larger part is left to a step of its
-// own.
-bool pads_unevenly(const ir::Node& node) {
-  return node.attributes().integers("pad_low") != node.attributes().integers("pad_high");
-}
-
 // [O, k.., C/groups] of [O, C/groups, k..].
 std::vector<int64_t> weight_order(size_t rank) {
   std::vector<int64_t> perm = {0};
@@ -83,26 +77,84 @@ List permuted(const List& list, const std::vector<int64_t>& perm) {
   return result;
 }
 
-// The weight's tensor in that order: stored so where it is a weight, copied else.
-Result<TensorIndex> channels_last_weight(StepWriter& writer, const ir::Node& node) {
+// What a convolution is given instead of its own image: channels last, dense, with padding that cuDNN does
+// not take by itself.
+struct Image {
+  TensorIndex x = kNone;  // as it lies, in the order N, spatial.., C
+  Shape shape;            // of the image that is made
+  Sizes low;              // where x begins in it
+  bool made = false;      // it is not x
+  int64_t channels = 0;   // added behind those of x
+
+  // Padding behind x differs from that before it: it becomes part of the image.
+  void take_padding(const ir::Node& conv) {
+    const Sizes before = conv.attributes().integers("pad_low"),
+                after = conv.attributes().integers("pad_high");
+    for (size_t d = 0; d + 2 < shape.size(); ++d) {
+      low[d + 1] = d < before.size() ? before[d] : 0;
+      shape[d + 1] = shape[d + 1] + low[d + 1] + (d < after.size() ? after[d] : 0);
+    }
+    made = true;
+  }
+};
+
+// Few channels, as a photograph has, are padded with zeros to 16 bytes: cuDNN's fast kernels read so many.
+int64_t added_channels(const ir::Node& conv, const PlanTensor& x) {
+  const Dim& channels = x.shape.back();
+  const int64_t whole = 16 / dtype_size(x.dtype);
+  if (!channels.is_constant() || channels.constant() >= whole || channels.constant() < 2 ||
+      conv.attributes().integer("groups", 1) != 1)
+    return 0;
+  return whole - channels.constant();
+}
+
+// The weight's tensor as [O, k.., C/groups], with channels of zeros added: stored so where it is a weight,
+// copied else.
+Result<TensorIndex> channels_last_weight(StepWriter& writer, const ir::Node& node, int64_t channels) {
   PlanBuilder& builder = writer.builder();
   const ir::Value& value = *node.input(1);
   const std::vector<int64_t> perm = weight_order(value.shape().size());
   if (!builder.is_build_time(value)) {
     HR_ASSIGN(const TensorIndex plain, builder.tensor(&value));
-    return copied(writer, node, builder.transpose_view(plain, perm));
+    const TensorIndex turned = builder.transpose_view(plain, perm);
+    if (channels == 0) return copied(writer, node, turned);
+    Shape shape = builder.at(turned).shape;
+    shape.back() = shape.back() + channels;
+    const TensorIndex padded = builder.add_arena_tensor(value.dtype(), shape);
+    write_padded(writer, node, turned, padded, Sizes(shape.size(), 0), 0);
+    return padded;
   }
   HR_ASSIGN(Weight weight, builder.draft_weight(value));
-  RecipeStep step;
-  step.op = RecipeOp::kStrided;
-  step.inputs = {static_cast<int>(weight.recipe.size() - 1)};
-  step.dtype = weight.dtype;
-  step.attributes = {{"strides", permuted(row_major_strides(std::span<const int64_t>(weight.shape)), perm)},
+  const auto add = [&](RecipeStep step) {
+    step.inputs = {static_cast<int>(weight.recipe.size() - 1)};
+    step.dtype = weight.dtype;
+    step.shape = weight.shape;
+    weight.recipe.push_back(std::move(step));
+  };
+  RecipeStep turn;
+  turn.op = RecipeOp::kStrided;
+  turn.attributes = {{"strides", permuted(row_major_strides(std::span<const int64_t>(weight.shape)), perm)},
                      {"offset", int64_t{0}}};
   weight.shape = permuted(weight.shape, perm);
-  step.shape = weight.shape;
-  weight.recipe.push_back(std::move(step));
+  add(std::move(turn));
+  if (channels > 0) {
+    RecipeStep pad;
+    pad.op = RecipeOp::kEval;
+    Sizes high(weight.shape.size(), 0);
+    high.back() = channels;
+    pad.attributes = {
+        {"kernel", std::string("pad")}, {"low", Sizes(high.size(), 0)}, {"high", high}, {"value", 0.0}};
+    weight.shape.back() += channels;
+    add(std::move(pad));
+    weight.stored = {element_count(std::span<const int64_t>(weight.shape)) * dtype_size(weight.dtype)};
+    weight.resident = weight.stored;
+  }
   return builder.weight_tensor(builder.add_weight(std::move(weight)));
+}
+
+// `tensor` if it is row-major; else a copy that is.
+TensorIndex densely(StepWriter& writer, const ir::Node& node, TensorIndex tensor) {
+  return tensor == kNone || writer.builder().is_row_major(tensor) ? tensor : copied(writer, node, tensor);
 }
 
 }  // namespace
@@ -111,6 +163,7 @@ Status lower_matmul(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
   HR_ASSIGN(Tensors inputs, builder.tensors(node.inputs()));
   HR_ASSIGN(const TensorIndex output, builder.tensor(node.output()));
+  if (!writer.target().libraries) return write_matmul(writer, node);
   Attempt asked = attempt(builder, node, inputs, output);
   std::vector<bool> copies(inputs.size(), false);
   bool taken = takes_copied_matmul(asked, copies);
@@ -129,44 +182,53 @@ Status lower_matmul(StepWriter& writer, const ir::Node& node) {
   return {};
 }
 
+// cuDNN is given channels-last tensors alone.
 Status lower_conv(StepWriter& writer, const ir::Node& node) {
+  if (!writer.target().libraries) return write_conv(writer, node);
   PlanBuilder& builder = writer.builder();
-  Tensors inputs;
-  for (size_t i = 0; i < node.inputs().size(); ++i) {
-    // The weight is looked at where it is decided how it is stored.
-    HR_ASSIGN(const TensorIndex tensor, i == 1 ? Result<TensorIndex>(kNone) : builder.tensor(node.input(i)));
-    inputs.push_back(tensor);
-  }
-  HR_ASSIGN(const TensorIndex output, builder.tensor(node.output()));
   const bool last = node.attributes().flag("channels_last");
-  Attempt asked = attempt(builder, node, inputs, output);
-  PlanTensor weight{node.input(1)->dtype(), node.input(1)->shape(), {}, 0, kNone};
-  if (last) {
-    weight.shape = permuted(weight.shape, weight_order(weight.shape.size()));
-    asked.attributes.set("weight_channels_last", true);
-  }
-  asked.inputs[1] = dense(weight);
-  const bool uneven = pads_unevenly(node);
-  const bool copies_x = !(*asked.inputs[0] == dense(*asked.inputs[0]));
-  if (uneven) {
-    asked.inputs[0] = dense({asked.inputs[0]->dtype, padded_shape(node), {}, 0, kNone});
+  HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
+  HR_ASSIGN(const TensorIndex bias, builder.tensor(node.input(2)));
+  HR_ASSIGN(const TensorIndex added, builder.tensor(node.input(3)));
+  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
+  const TensorIndex residual = channels_last_view(builder, added, last),
+                    y = channels_last_view(builder, to, last);
+  Image image;
+  image.x = channels_last_view(builder, from, last);
+  const PlanTensor x = builder.at(image.x);
+  image.shape = x.shape;
+  image.low.assign(x.shape.size(), 0);
+
+  Attempt asked{node.attributes(), {}, dense(builder.at(y))};
+  asked.attributes.set("channels_last", true);
+  asked.attributes.set("weight_channels_last", true);
+  if (node.attributes().integers("pad_low") != node.attributes().integers("pad_high")) {
+    image.take_padding(node);
     asked.attributes.erase("pad_low");
     asked.attributes.erase("pad_high");
-  } else if (copies_x) {
-    asked.inputs[0] = dense(*asked.inputs[0]);
   }
+  image.channels = added_channels(node, x);
+  image.made |= image.channels > 0;
+  image.shape.back() = image.shape.back() + image.channels;
+  Shape weight = permuted(node.input(1)->shape(), weight_order(x.shape.size()));
+  weight.back() = weight.back() + image.channels;
+  asked.inputs = {dense({x.dtype, image.shape, {}, 0, kNone}),
+                  dense({node.input(1)->dtype(), weight, {}, 0, kNone})};
+  asked.inputs.push_back(bias == kNone ? std::nullopt : std::optional(builder.at(bias)));
+  asked.inputs.push_back(residual == kNone ? std::nullopt : std::optional(dense(builder.at(residual))));
   if (!library_takes_conv(asked.attributes, asked.pointers(), asked.output)) return write_conv(writer, node);
-  if (uneven) {
-    inputs[0] = write_padded_image(writer, node, inputs[0]);
-  } else if (copies_x) {
-    inputs[0] = copied(writer, node, inputs[0]);
+
+  if (image.made) {
+    const TensorIndex padded = builder.add_arena_tensor(x.dtype, image.shape);
+    write_padded(writer, node, image.x, padded, image.low, 0);
+    image.x = padded;
   }
-  if (last) {
-    HR_ASSIGN(inputs[1], channels_last_weight(writer, node));
-  } else {
-    HR_ASSIGN(inputs[1], builder.tensor(node.input(1)));
-  }
-  builder.add_step("conv", node, std::move(inputs), {output}, std::move(asked.attributes));
+  HR_ASSIGN(const TensorIndex w, channels_last_weight(writer, node, image.channels));
+  const bool direct = builder.is_row_major(y);
+  const TensorIndex result = direct ? y : builder.add_arena_tensor(x.dtype, builder.at(y).shape);
+  const Tensors inputs = {densely(writer, node, image.x), w, bias, densely(writer, node, residual)};
+  builder.add_step("conv", node, inputs, {result}, std::move(asked.attributes));
+  if (!direct) write_copy(writer, node, result, y);
   return {};
 }
 
@@ -175,7 +237,8 @@ Status lower_attention(StepWriter& writer, const ir::Node& node) {
   HR_ASSIGN(Tensors inputs, builder.tensors(node.inputs()));
   HR_ASSIGN(const TensorIndex output, builder.tensor(node.output()));
   const Attempt asked = attempt(builder, node, inputs, output);
-  if (!library_takes_attention(asked.attributes, asked.pointers(), asked.output, writer.sm()))
+  if (!writer.target().libraries ||
+      !library_takes_attention(asked.attributes, asked.pointers(), asked.output, writer.target().sm))
     return write_attention(writer, node);
   builder.add_step("attention", node, std::move(inputs), {output}, node.attributes());
   return {};

@@ -80,10 +80,10 @@ std::string with_index(std::string_view text, std::string_view type) {
 
 }  // namespace
 
-StepWriter::StepWriter(PlanBuilder& builder, KernelSources& sources, int sm)
+StepWriter::StepWriter(PlanBuilder& builder, KernelSources& sources, Target target)
     : builder_(builder),
       sources_(sources),
-      sm_(sm),
+      target_(target),
       opt_(opt_bindings(builder.graph().symbols)),
       most_(bindings(builder.graph().symbols, &Symbol::max)),
       least_(bindings(builder.graph().symbols, &Symbol::min)) {}

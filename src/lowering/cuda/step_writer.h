@@ -31,12 +31,18 @@ struct RowTeam {
   int64_t block() const { return threads[0] * threads[1]; }
 };
 
+// What kernels are for.
+struct Target {
+  int sm = 0;             // 90
+  bool libraries = true;  // cuBLASLt and cuDNN are there; without them all kernels are ours
+};
+
 class StepWriter {
  public:
-  StepWriter(PlanBuilder& builder, KernelSources& sources, int sm);
+  StepWriter(PlanBuilder& builder, KernelSources& sources, Target target);
 
   PlanBuilder& builder() { return builder_; }
-  int sm() const { return sm_; }  // of the target: 90
+  const Target& target() const { return target_; }
   const DimBindings& opt() const { return opt_; }
   // A size at the profile's opt, or most; at least 0. nullopt where it cannot be said.
   std::optional<int64_t> at_opt(const Dim& dim) const;
@@ -72,7 +78,7 @@ class StepWriter {
 
   PlanBuilder& builder_;
   KernelSources& sources_;
-  int sm_;
+  Target target_;
   DimBindings opt_, most_, least_;
 };
 

@@ -42,53 +42,30 @@ TensorIndex channels_last_view(PlanBuilder& builder, TensorIndex tensor, bool is
   return builder.transpose_view(tensor, perm);
 }
 
-namespace {
-
-void add_pad(StepWriter& writer, const ir::Node& node, TensorIndex x, TensorIndex y, const Sizes& low,
-             double value) {
-  const DType dtype = writer.builder().at(y).dtype;
-  const Shape shape = writer.builder().at(x).shape;
-  StepWriter::Step step;
-  step.text.family = "pad";
-  step.text.declarations = constants_struct("$_low", {{"at", low}});
-  step.text.call = fmt::format("pad<{0}, {1}, $_low, %>(args, narrow<{0}>({2}));", type_name(dtype),
-                               shape.size(), constant_text(dtype, value));
-  step.rule = kEachRule;
-  step.inputs = {x};
-  step.outputs = {y};
-  step.attributes.set(kNumbers, std::vector<Dim>(shape));
-  writer.add(node, std::move(step));
-}
-
-// Low or high padding of a convolution, one a dimension of x.
-Sizes whole_padding(const ir::Node& conv, std::string_view name) {
-  const size_t rank = conv.input(0)->shape().size(), first = conv.attributes().flag("channels_last") ? 1 : 2;
-  const Sizes spatial = per_dimension(conv, name, rank - 2, 0);
-  Sizes whole(rank, 0);
-  std::copy(spatial.begin(), spatial.end(), whole.begin() + static_cast<ptrdiff_t>(first));
-  return whole;
-}
-
-}  // namespace
-
 Status write_pad(StepWriter& writer, const ir::Node& node) {
   HR_ASSIGN(const TensorIndex x, writer.builder().tensor(node.input(0)));
   HR_ASSIGN(const TensorIndex y, writer.builder().tensor(node.output()));
-  add_pad(writer, node, x, y, node.attributes().integers("low"), node.attributes().number("value"));
+  write_padded(writer, node, x, y, node.attributes().integers("low"), node.attributes().number("value"));
   return {};
 }
 
-Shape padded_shape(const ir::Node& conv) {
-  Shape shape = conv.input(0)->shape();
-  const Sizes low = whole_padding(conv, "pad_low"), high = whole_padding(conv, "pad_high");
-  for (size_t d = 0; d < shape.size(); ++d) shape[d] = shape[d] + (low[d] + high[d]);
-  return shape;
-}
-
-TensorIndex write_padded_image(StepWriter& writer, const ir::Node& conv, TensorIndex x) {
-  const TensorIndex y = writer.builder().add_arena_tensor(conv.input(0)->dtype(), padded_shape(conv));
-  add_pad(writer, conv, x, y, whole_padding(conv, "pad_low"), 0);
-  return y;
+void write_padded(StepWriter& writer, const ir::Node& node, TensorIndex x, TensorIndex y, const Sizes& low,
+                  double value) {
+  const DType dtype = writer.builder().at(y).dtype;
+  const Shape shape = writer.builder().at(x).shape;
+  const int64_t width = StepWriter::vector_width({dtype});
+  StepWriter::Step step;
+  step.text.family = "pad";
+  step.text.declarations = constants_struct("$_low", {{"at", low}});
+  step.text.call = fmt::format("pad<{0}, {1}, $_low, {2}, %>(args, narrow<{0}>({3}));", type_name(dtype),
+                               shape.size(), width, constant_text(dtype, value));
+  step.rule = kEachRule;
+  step.inputs = {x};
+  step.outputs = {y};
+  step.attributes = {{std::string(kNumbers), std::vector<Dim>(shape)},
+                     {std::string(kWidth), width},
+                     {std::string(kVectors), Sizes{1}}};
+  writer.add(node, std::move(step));
 }
 
 Status write_pool(StepWriter& writer, const ir::Node& node) {

@@ -10,9 +10,9 @@ Status write_pad(StepWriter& writer, const ir::Node& node);
 Status write_pool(StepWriter& writer, const ir::Node& node);  // max_pool, avg_pool, adaptive_avg_pool
 Status write_conv(StepWriter& writer, const ir::Node& node);  // any: simple and slow
 
-// The image that a convolution reads once all its padding is in it: the shape, and a step that makes it.
-Shape padded_shape(const ir::Node& conv);
-TensorIndex write_padded_image(StepWriter& writer, const ir::Node& conv, TensorIndex x);
+// x in y, `low` elements further in each dimension, and `value` around it.
+void write_padded(StepWriter& writer, const ir::Node& node, TensorIndex x, TensorIndex y, const Sizes& low,
+                  double value);
 
 // x, or a result, of a convolution or pool with its dimensions in the order N, spatial.., C.
 TensorIndex channels_last_view(PlanBuilder& builder, TensorIndex tensor, bool is_already);

@@ -27,22 +27,39 @@ template <int count, class Int, class F> DEVICE void each_element(const Generate
   for (Int i = static_cast<Int>(blockIdx.x) * blockDim.x + threadIdx.x; i < total; i += step) f(i);
 }
 
-// Low: a struct with at(d), the padding before dimension d.
-template <class T, int rank, class Low, class Int>
-DEVICE void pad(const GeneratedArgs<2>& args, T value) {
+// Low: a struct with at(d), the padding before dimension d. A thread makes `width` neighbours of the last
+// dimension.
+template <class T, int rank, class Low, int width, class Int>
+DEVICE void pad_runs(const GeneratedArgs<2>& args, T value) {
   each_element<2, Int>(args, [&](Int i) {
-    const Place<rank, Int> place = place_of<rank, Int>(args.head, i);
+    Place<rank, Int> place = place_of<rank, Int>(args.head, i);
+    if (rank > 0) place.at[rank - 1] *= width;
+    const GeneratedTensor& x = args.tensors[0];
     Int from = 0;
     bool inside = true;
 #pragma unroll
-    for (int d = 0; d < rank; ++d) {
+    for (int d = 0; d + 1 < rank; ++d) {
       const i64 at = static_cast<i64>(place.at[d]) - Low::at(d);
       inside &= at >= 0 && at < args.head.numbers[d];
-      if (inside) from += static_cast<Int>(at) * static_cast<Int>(args.tensors[0].strides[d]);
+      if (inside) from += static_cast<Int>(at) * static_cast<Int>(x.strides[d]);
     }
-    output<T>(args.tensors[1])[offset_of<rank, Int>(args.tensors[1], place)] =
-        inside ? input<T>(args.tensors[0])[from] : value;
+    Run<T, width> run;
+#pragma unroll
+    for (int c = 0; c < width; ++c) {
+      const i64 at = rank > 0 ? static_cast<i64>(place.at[rank > 0 ? rank - 1 : 0]) + c - Low::at(rank - 1) : 0;
+      const bool here = inside && at >= 0 && (rank == 0 || at < args.head.numbers[rank > 0 ? rank - 1 : 0]);
+      run.values[c] = here ? input<T>(x)[from + static_cast<Int>(at) * static_cast<Int>(x.strides[rank > 0 ? rank - 1 : 0])]
+                           : value;
+    }
+    write_run<T, width>(output<T>(args.tensors[1]) + offset_of<rank, Int>(args.tensors[1], place), run);
   });
+}
+template <class T, int rank, class Low, int width, class Int>
+DEVICE void pad(const GeneratedArgs<2>& args, T value) {
+  if (width > 1 && args.head.vector)
+    pad_runs<T, rank, Low, width, Int>(args, value);
+  else
+    pad_runs<T, rank, Low, 1, Int>(args, value);
 }
 
 // W: kernel(d), stride(d), dilation(d), low(d), high(d) by spatial dimension. Calls f(offset) for the cells
