@@ -33,8 +33,13 @@ def save(module: CompiledModule, path: str | Path) -> None:
 
 
 def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int = 0,
-         memory_limit: int | None = None) -> CompiledModule:
+         memory_limit: int | None = None, weight_budget: int | None = None, device: str = "") -> CompiledModule:
     """Opens an engine file; the options are those of `headrace.compile`.
+
+    Parameters
+    ----------
+    weight_budget : in bytes, from the start: what it leaves in the file is never read to memory; None: automatic
+    device : "cuda:1" to choose among GPUs; by default the first that the engine was compiled for
 
     Raises
     ------
@@ -43,7 +48,8 @@ def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int
     RuntimeError
         It is damaged, or was made by another version or for another machine.
     """
-    return CompiledModule(EngineModule(Path(path), enable_weight_streaming, threads, memory_limit))
+    return CompiledModule(EngineModule(Path(path), enable_weight_streaming, threads, memory_limit, device=device,
+                                       weight_budget=weight_budget))
 
 
 def verify(path: str | Path) -> None:

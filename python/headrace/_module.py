@@ -27,13 +27,14 @@ class EngineModule(torch.nn.Module):
     """
 
     def __init__(self, path: Path, weight_streaming: bool, threads: int = 0, memory_limit: int | None = None,
-                 folder: tempfile.TemporaryDirectory | None = None, device: str = "") -> None:
+                 folder: tempfile.TemporaryDirectory | None = None, device: str = "",
+                 weight_budget: int | None = None) -> None:
         super().__init__()
         self.weight_streaming = weight_streaming
         self._folder = folder
-        self.engine = _core.Engine(path, weight_budget=None if weight_streaming else ALL_RESIDENT, threads=threads,
+        self.engine = _core.Engine(path, weight_budget=weight_budget if weight_streaming else ALL_RESIDENT, threads=threads,
                                    memory_limit=memory_limit, device=device)
-        self.budget: int | None = None  # as asked for; None: automatic
+        self.budget = weight_budget  # as asked for; None: automatic
 
     def forward(self, *inputs: Any) -> tuple[Any, ...]:
         return self.engine.run(inputs)

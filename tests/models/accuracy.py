@@ -32,7 +32,8 @@ import headrace as hr
 from headrace import _core
 
 LARGEST_F32_ERROR = 2e-5
-KEEPS_UP = 1.5  # the largest of many roundings varies with their order
+# The largest of many roundings varies with their order; on a GPU PyTorch leaves batch norm out of 16-bit weights.
+KEEPS_UP = {"cpu": 1.5, "cuda": 2.5}
 
 TORCH_DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -89,7 +90,7 @@ def check(archive: Path, cases: list[Tensors], expected: Expected, dtype: str, d
         limit = LARGEST_F32_ERROR
         if dtype != "f32":
             row["pytorch_error"] = max(error(s, t) for s, t in zip(expected.same[:len(got)], expected.truth))
-            limit = KEEPS_UP * row["pytorch_error"]
+            limit = KEEPS_UP.get(device, 1.5) * row["pytorch_error"]
         return {**row, "ok": ours <= limit}
     except (RuntimeError, ValueError, NotImplementedError, AssertionError) as failure:
         return {"ok": False, "failure": str(failure)}
