@@ -16,6 +16,8 @@ bool is_one_of(Pointwise function, std::initializer_list<Pointwise> list) {
   return std::find(list.begin(), list.end(), function) != list.end();
 }
 
+bool is_half(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+
 // A register of these lies in a wider one and must be wrapped.
 bool wraps(DType dtype) {
   return dtype == DType::kBool || dtype == DType::kU8 || dtype == DType::kI8 || dtype == DType::kI16;
@@ -24,7 +26,8 @@ bool wraps(DType dtype) {
 std::string function_name(const PointwiseInstruction& instruction, DType operand) {
   const Pointwise function = instruction.function;
   if (function == kBitwiseNot && operand == DType::kBool) return "fn_logical_not";
-  if (function == kGelu && dtype_size(operand) == 2) return "fn_gelu_half";
+  if (is_half(operand) && is_one_of(function, {kGelu, kSilu, kSigmoid}))
+    return fmt::format("half_{}", info(function).name);
   if (function == kShiftLeft || function == kShiftRight)
     return fmt::format("{}_of<{}>", info(function).name, dtype_size(operand) * 8);
   return fmt::format("fn_{}", info(function).name);

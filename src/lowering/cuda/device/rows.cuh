@@ -181,38 +181,50 @@ template <class T, class Team, int pieces, int width, bool whole, int known, boo
 DEVICE void normalise_rows(const GeneratedArgs<4>& args, double eps) {
   typedef ComputeOf<T> A;
   const Int columns = known > 0 ? static_cast<Int>(known) : static_cast<Int>(args.head.columns);
-  const A part_of = A(1) / static_cast<A>(columns);
+  const A part = A(1) / static_cast<A>(columns);
+  // Of 16 bits, both moments are summed at once, beside the row's first element: what is lost where they cancel
+  // grows with the columns, and is far below such values' own rounding.
+  constexpr bool kOnce = sizeof(T) == 2;
   for (i64 r = Team::first(); Team::goes_on(r, args.head.rows); r += Team::step()) {
     const RowPlace<4, Int> place = place_row<4, Int>(args, r);
-    KeptRow<T, Team, pieces, width, whole> row;
-    row.load(input<T>(args.tensors[0]) + place.at[0], columns);
-    A mean = 0;
-    if (centred) {
-      row.each(columns, [&](A x) { mean += x; });
-      mean = Team::template reduce<Add>(mean) * part_of;
-    }
-    A squares = 0;
-    row.each(columns, [&](A x) { squares += (x - mean) * (x - mean); });
-    squares = Team::template reduce<Add>(squares);
-    const A by = A(1) / fn_sqrt(squares * part_of + static_cast<A>(eps));
-    row.each(columns, [&](A& x) { x = (x - mean) * by; });
-    // Scale and bias a piece at a time: they are as long as the row.
-    KeptRow<T, Team, 1, width, whole> part;
-#pragma unroll
-    for (int p = 0; p < pieces; ++p) {
-      const Int past = static_cast<Int>(p) * Team::kSize * width;
-      if (past >= columns) break;
-      if (scaled) {
-        part.load(input<T>(args.tensors[1]) + place.at[1] + past, columns - past);
-#pragma unroll
-        for (int i = 0; i < width; ++i) row.x[p][i] *= part.x[0][i];
+    KeptRow<T, Team, pieces, width, whole> row, scale, bias;
+    const T* const from = input<T>(args.tensors[0]) + place.at[0];
+    row.load(from, columns);
+    // All reads start before the sums wait for them.
+    const A pivot = centred && kOnce && columns > 0 ? widen(from[0]) : A(0);
+    if (scaled) scale.load(input<T>(args.tensors[1]) + place.at[1], columns);
+    if (biased) bias.load(input<T>(args.tensors[2]) + place.at[2], columns);
+    A mean = 0, spread;
+    if (centred && kOnce) {
+      Moments<A> sums = {A(0), A(0)};
+      row.each(columns, [&](A& x) {
+        x -= pivot;
+        sums.first += x;
+        sums.second += x * x;
+      });
+      sums = Team::template reduce<AddMoments>(sums);
+      mean = sums.first * part;
+      spread = sums.second * part - mean * mean;
+      if (spread < A(0)) spread = A(0);
+    } else {
+      if (centred) {
+        row.each(columns, [&](A x) { mean += x; });
+        mean = Team::template reduce<Add>(mean) * part;
       }
-      if (biased) {
-        part.load(input<T>(args.tensors[2]) + place.at[2] + past, columns - past);
-#pragma unroll
-        for (int i = 0; i < width; ++i) row.x[p][i] += part.x[0][i];
-      }
+      A squares = 0;
+      row.each(columns, [&](A x) { squares += (x - mean) * (x - mean); });
+      spread = Team::template reduce<Add>(squares) * part;
     }
+    const A by = A(1) / fn_sqrt(spread + static_cast<A>(eps));
+#pragma unroll
+    for (int p = 0; p < pieces; ++p)
+#pragma unroll
+      for (int i = 0; i < width; ++i) {
+        A y = (row.x[p][i] - mean) * by;
+        if (scaled) y *= scale.x[p][i];
+        if (biased) y += bias.x[p][i];
+        row.x[p][i] = y;
+      }
     row.store(output<T>(args.tensors[3]) + place.at[3], columns);
   }
 }

@@ -6,6 +6,11 @@ template <class A> struct Pair {  // an element and where it was
   i64 index;
 };
 
+// A sum, and a sum of squares.
+template <class A> struct Moments {
+  A first, second;
+};
+
 struct Add {
   template <class A> DEVICE static A of(A a, A b) { return wrap_add(a, b); }
 };
@@ -24,6 +29,11 @@ struct Any {
 struct All {
   template <class A> DEVICE static A of(A a, A b) { return a & b; }
 };
+struct AddMoments {
+  template <class A> DEVICE static Moments<A> of(Moments<A> a, Moments<A> b) {
+    return Moments<A>{a.first + b.first, a.second + b.second};
+  }
+};
 // Of pairs: the better value, NaN before all; of equals the first.
 template <bool most> struct Best {
   template <class A> DEVICE static Pair<A> of(Pair<A> a, Pair<A> b) {
@@ -37,6 +47,9 @@ template <bool most> struct Best {
 template <class A> DEVICE A exchange(A x, int lanes) { return SHUFFLE_XOR(x, lanes); }
 template <class A> DEVICE Pair<A> exchange(Pair<A> x, int lanes) {
   return Pair<A>{SHUFFLE_XOR(x.value, lanes), SHUFFLE_XOR(x.index, lanes)};
+}
+template <class A> DEVICE Moments<A> exchange(Moments<A> x, int lanes) {
+  return Moments<A>{SHUFFLE_XOR(x.first, lanes), SHUFFLE_XOR(x.second, lanes)};
 }
 template <class Op, class A> DEVICE A reduce_warp(A x) {
 #pragma unroll

@@ -14,7 +14,6 @@ DEVICE unsigned pack_pair(f16, float low, float high) { return float_to_f16(low)
 DEVICE unsigned pack_pair(bf16, float low, float high) {
   return float_to_bf16(low).bits | static_cast<unsigned>(float_to_bf16(high).bits) << 16;
 }
-DEVICE float exp2_of(float x) { return exp2f(x); }
 DEVICE void start_copy(void* to, const void* from, bool real) {
   if (real)
     __builtin_memcpy(to, from, 16);
@@ -60,11 +59,6 @@ DEVICE unsigned pack_pair(bf16, float low, float high) {
   unsigned pair;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
   return pair;
-}
-DEVICE float exp2_of(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
 }
 // 16 bytes to shared memory, behind the thread's back; zeros where not `real`. Copies up to end_group() are a
 // group; wait_for_groups() returns when all but the last `left` groups are there.
