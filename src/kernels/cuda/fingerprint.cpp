@@ -4,10 +4,13 @@
 
 #include <charconv>
 
+#include "kernels/cuda/generated_args.h"
+
 namespace headrace::cuda {
 
 std::string fingerprint(int sm) {
-  return fmt::format("cuda sm_{} cublasLt {} cudnn {}", sm, kCublasLtMajor, kCudnnMajor);
+  return fmt::format("cuda sm_{} cublasLt {} cudnn {} generated {}", sm, kCublasLtMajor, kCudnnMajor,
+                     kGeneratedVersion);
 }
 
 std::optional<int> parse_target(std::string_view target) {
