@@ -54,8 +54,8 @@ class WorkQueue : public Queue {
   virtual Status launch(WorkGraph& graph) = 0;
 };
 
-// A range of an open file as the source of copies; offsets are from its begin. Threads: one at a time.
-// Destroyed when copies from it are over.
+// A range of an open file as the source of copies; offsets are from its begin. Threads: several may
+// copy, each to a queue of its own. Destroyed when copies from it are over.
 class CopySource {
  public:
   virtual ~CopySource() = default;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "core/error.h"
@@ -68,6 +69,7 @@ class RingSource final : public CopySource {
   Bytes slot_size_;
   std::vector<Slot> slots_;
   size_t next_ = 0;
+  std::mutex mutex_;  // guards the two above
 };
 
 Status RingSource::open(Bytes slot_size, std::string_view why) {
@@ -115,6 +117,7 @@ Status RingSource::copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queu
       return internal_error("a copy of '{}' through a pinned ring cannot be captured", name_);
     }
   }
+  const std::lock_guard lock(mutex_);  // the slots are everybody's
   for (Bytes at; at < size; at += slot_size_) {
     Slot& slot = slots_[next_];
     next_ = (next_ + 1) % slots_.size();

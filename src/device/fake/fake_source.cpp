@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -58,6 +59,7 @@ class FakeSource final : public CopySource {
   Bytes slot_;
   std::vector<Slot> slots_ = std::vector<Slot>(kSlots);
   size_t next_ = 0;
+  std::mutex mutex_;  // guards the two above
 };
 
 Status FakeSource::copy(Bytes offset, Bytes size, std::byte* to, WorkQueue& queue) {
@@ -78,6 +80,7 @@ Status FakeSource::copy_by_ring(Bytes offset, Bytes size, std::byte* to, FakeStr
   if (queue.capturing()) {
     return device_.mistake(internal_error("a copy of '{}' through a pinned ring cannot be captured", name_));
   }
+  const std::lock_guard lock(mutex_);  // the slots are everybody's
   for (Bytes at; at < size; at += slot_) {
     Slot& slot = slots_[next_];
     next_ = (next_ + 1) % kSlots;
