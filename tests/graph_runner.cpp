@@ -1,5 +1,9 @@
 #include "graph_runner.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
 namespace headrace::testing {
 namespace {
 
@@ -73,6 +77,20 @@ Result<std::vector<HostTensor>> run_graph(const ir::Graph& graph, const Tensors&
     results.push_back(*tensor);
   }
   return results;
+}
+
+double difference(const HostTensor& a, const HostTensor& b) {
+  if (a.dtype != b.dtype || a.shape != b.shape || a.dtype != DType::kF32) return INFINITY;
+  double largest = 1, apart = 0;
+  for (size_t at = 0; at < a.bytes.size(); at += sizeof(float)) {
+    float x = 0, y = 0;
+    std::memcpy(&x, a.bytes.data() + at, sizeof x);
+    std::memcpy(&y, b.bytes.data() + at, sizeof y);
+    largest = std::max(largest, std::abs(static_cast<double>(x)));
+    const double here = std::abs(static_cast<double>(x) - y);
+    apart = std::isnan(here) ? INFINITY : std::max(apart, here);
+  }
+  return apart / largest;
 }
 
 }  // namespace headrace::testing

@@ -18,4 +18,8 @@ using Tensors = std::map<std::string, HostTensor>;  // by name of an input, stat
 Result<std::vector<HostTensor>> run_graph(const ir::Graph& graph, const Tensors& given,
                                           const DimBindings& dims);
 
+// Of f32 tensors: the largest difference, as a part of the largest number (1 at least); inf where the types
+// differ.
+double difference(const HostTensor& a, const HostTensor& b);
+
 }  // namespace headrace::testing

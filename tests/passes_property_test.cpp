@@ -1,9 +1,6 @@
 // A property: whatever passes run, a graph computes what it computed before.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstring>
-
 #include "pass_options.h"
 #include "passes/passes.h"
 #include "random_graph.h"
@@ -17,21 +14,6 @@ PassOptions all_on() {
   PassOptions options = testing::all_passes_on();
   options.preferences.max_pointwise_inputs = 6;  // so that chains reach it
   return options;
-}
-
-// The largest difference, as a part of the largest number (1 at least); inf where the types differ.
-double difference(const HostTensor& a, const HostTensor& b) {
-  if (a.dtype != b.dtype || a.shape != b.shape || a.dtype != DType::kF32) return INFINITY;
-  double largest = 1, apart = 0;
-  for (size_t at = 0; at < a.bytes.size(); at += sizeof(float)) {
-    float x = 0, y = 0;
-    std::memcpy(&x, a.bytes.data() + at, sizeof x);
-    std::memcpy(&y, b.bytes.data() + at, sizeof y);
-    largest = std::max(largest, std::abs(static_cast<double>(x)));
-    const double here = std::abs(static_cast<double>(x) - y);
-    apart = std::isnan(here) ? INFINITY : std::max(apart, here);
-  }
-  return apart / largest;
 }
 
 template <class Change>
@@ -49,9 +31,10 @@ void expect_same(uint32_t seed, double tolerance, Change change) {
                           << ir::print(made.graph);
   ASSERT_EQ(before->size(), after->size());
   for (size_t i = 0; i < before->size(); ++i)
-    EXPECT_LE(difference((*before)[i], (*after)[i]), tolerance) << "seed " << seed << ", output " << i << "\n"
-                                                                << text << "becomes\n"
-                                                                << ir::print(made.graph);
+    EXPECT_LE(testing::difference((*before)[i], (*after)[i]), tolerance)
+        << "seed " << seed << ", output " << i << "\n"
+        << text << "becomes\n"
+        << ir::print(made.graph);
 }
 
 Status run_all(ir::Graph& graph, const PassOptions& options) { return run_passes(graph, options).status(); }
