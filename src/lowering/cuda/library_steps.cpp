@@ -5,6 +5,8 @@
 #include "core/error.h"
 #include "kernels/cuda/library_support.h"
 #include "lowering/cuda/element_steps.h"
+#include "lowering/cuda/folded_conv.h"
+#include "lowering/cuda/library_attempt.h"
 #include "lowering/cuda/product_steps.h"
 #include "lowering/cuda/window_steps.h"
 
@@ -13,23 +15,6 @@ namespace headrace::cuda {
 namespace {
 
 using Tensors = std::vector<TensorIndex>;
-
-PlanTensor dense(const PlanTensor& like) {
-  return {like.dtype, like.shape, row_major_strides(std::span<const Dim>(like.shape)), 0, like.buffer};
-}
-
-// The node's operands as a library step would have them, and what that step is asked with.
-struct Attempt {
-  AttributeMap attributes;
-  std::vector<std::optional<PlanTensor>> inputs;
-  PlanTensor output;
-
-  std::vector<const PlanTensor*> pointers() const {
-    std::vector<const PlanTensor*> list;
-    for (const auto& input : inputs) list.push_back(input ? &*input : nullptr);
-    return list;
-  }
-};
 
 Attempt attempt(const PlanBuilder& builder, const ir::Node& node, const Tensors& inputs, TensorIndex output) {
   Attempt made{node.attributes(), {}, builder.at(output)};
@@ -185,6 +170,8 @@ Status lower_matmul(StepWriter& writer, const ir::Node& node) {
 // cuDNN is given channels-last tensors alone.
 Status lower_conv(StepWriter& writer, const ir::Node& node) {
   if (!writer.target().libraries) return write_conv(writer, node);
+  HR_ASSIGN(const bool folded, lower_folded_conv(writer, node));
+  if (folded) return {};
   PlanBuilder& builder = writer.builder();
   const bool last = node.attributes().flag("channels_last");
   HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
