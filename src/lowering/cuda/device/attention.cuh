@@ -73,8 +73,22 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
                                                          static_cast<Int>(v.strides[rank - 1]), keys - begin, vector);
   };
   const Int last = causal && q0 + kQueries < keys ? q0 + kQueries : keys;  // no query sees more
-  if (last > 0) start_keys(0);
-  if (last > 0) start_values(0);
+  // A mask that is one row for all queries, as most are, or none: what it adds to the keys of a tile.
+  SHARED float row_mask[kTileKeys];
+  const Int mask_row = static_cast<Int>(mask.strides[rank - 2]), mask_step = static_cast<Int>(mask.strides[rank - 1]);
+  const bool one_row = !mask.data || mask_row == 0;
+  const auto fill_mask = [&](Int begin) {
+    for (int i = threadIdx.x; i < kTileKeys; i += kThreads) {
+      const Int key = begin + i;
+      const bool real = key < keys;
+      row_mask[i] = !real ? -infinity() : mask.data ? masked_power(0.0f, input<M>(mask)[at[3] + key * mask_step]) : 0.0f;
+    }
+  };
+  if (last > 0) {
+    start_keys(0);
+    start_values(0);
+    if (one_row) fill_mask(0);
+  }
 
   const Int row[2] = {q0 + query_warp * 16 + g, q0 + query_warp * 16 + g + 8};
   unsigned q_parts[kD / 16][4];
@@ -127,34 +141,37 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
     if (goes_on) start_keys(begin + kTileKeys);
 
     float high[2] = {most[0], most[1]};
-    const Int mask_row = static_cast<Int>(mask.strides[rank - 2]), mask_step = static_cast<Int>(mask.strides[rank - 1]);
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
       for (int j = 0; j < 2; ++j) {
-        const Int key = begin + key_warp * kKeys + n * 8 + 2 * t + j;
-        float x[2] = {score[n][j] * by, score[n][2 + j] * by};
-        if (mask.data && key < keys) {
-          const M* const m = input<M>(mask) + at[3] + key * mask_step;
-          // Many masks are one row for all queries.
-          const M m0 = m[row[0] < queries ? row[0] * mask_row : 0];
-          const M m1 = mask_row == 0 ? m0 : m[row[1] < queries ? row[1] * mask_row : 0];
-          x[0] = masked_power(x[0], m0);
-          x[1] = masked_power(x[1], m1);
+        const int in_tile = key_warp * kKeys + n * 8 + 2 * t + j;
+        const Int key = begin + in_tile;
+        float added[2];
+        if (one_row) {
+          added[0] = added[1] = row_mask[in_tile];
+        } else {
+#pragma unroll
+          for (int i = 0; i < 2; ++i)
+            added[i] = key >= keys ? -infinity()
+                                   : masked_power(0.0f, input<M>(mask)[at[3] + key * mask_step +
+                                                                       (row[i] < queries ? row[i] * mask_row : 0)]);
         }
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          if (key >= keys || (causal && key > row[i])) x[i] = -infinity();
-          score[n][2 * i + j] = x[i];
-          high[i] = larger(high[i], x[i]);
+          float x = score[n][2 * i + j] * by + added[i];
+          if (causal && key > row[i]) x = -infinity();
+          score[n][2 * i + j] = x;
+          high[i] = larger(high[i], x);
         }
       }
-    float keep[2];
+    float keep[2], most_of[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       high[i] = larger(high[i], SHUFFLE_XOR(high[i], 1));
       high[i] = larger(high[i], SHUFFLE_XOR(high[i], 2));
-      keep[i] = most[i] == -infinity() ? 0.0f : exp2_of(most[i] - high[i]);
+      most_of[i] = high[i] == -infinity() ? 0.0f : high[i];  // so that -inf less it is -inf, never NaN
+      keep[i] = exp2_of(most[i] - most_of[i]);
       most[i] = high[i];
       total[i] *= keep[i];
     }
@@ -162,7 +179,7 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
     for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        score[n][i] = score[n][i] == -infinity() ? 0.0f : exp2_of(score[n][i] - most[i >> 1]);
+        score[n][i] = exp2_of(score[n][i] - most_of[i >> 1]);
         total[i >> 1] += score[n][i];
       }
 #pragma unroll
@@ -175,6 +192,7 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
     else
       wait_for_groups<0>();
     SYNC();
+    if (goes_on && one_row) fill_mask(begin + kTileKeys);  // all have read this tile's
     // The scores' fragments are those of a first operand, two parts at a time.
 #pragma unroll
     for (int n = 0; n < kKeys / 8; n += 2) {
