@@ -1,34 +1,16 @@
 #include "kernels/cuda/generated_launch.h"
 
 #include <algorithm>
-#include <limits>
-#include <numeric>
 
 #include "core/error.h"
 #include "kernels/cuda/generated_step.h"
+#include "kernels/cuda/generated_walk.h"
 
 namespace headrace::cuda {
 
 namespace {
 
 using Operands = std::span<const std::optional<GeneratedOperand>>;
-
-// Sizes, and for each operand its strides along them.
-struct Walk {
-  Sizes sizes;
-  std::vector<Sizes> strides;  // by operand
-
-  size_t rank() const { return sizes.size(); }
-  void keep(const std::vector<size_t>& order) {
-    Walk kept;
-    kept.strides.resize(strides.size());
-    for (const size_t d : order) {
-      kept.sizes.push_back(sizes[d]);
-      for (size_t k = 0; k < strides.size(); ++k) kept.strides[k].push_back(strides[k][d]);
-    }
-    *this = std::move(kept);
-  }
-};
 
 class Planner {
  public:
@@ -139,46 +121,7 @@ class Planner {
     return {};
   }
 
-  const Sizes& result_strides() const { return walk_.strides[walk_.strides.size() - outputs_]; }
-
-  // Dimensions in the order of the result's memory, so that neighbours are written by neighbours.
-  void sort_by_result() {
-    std::vector<size_t> order;
-    for (size_t d = 0; d < walk_.rank(); ++d)
-      if (walk_.sizes[d] != 1) order.push_back(d);
-    const Sizes& strides = result_strides();
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return strides[a] > strides[b]; });
-    walk_.keep(order);
-  }
-
-  bool joins(size_t d) const {  // with the next dimension, for every operand
-    return std::all_of(walk_.strides.begin(), walk_.strides.end(), [&](const Sizes& strides) {
-      return strides[d] == strides[d + 1] * walk_.sizes[d + 1];
-    });
-  }
-
-  // Joins dimensions of [begin, end) and drops those of one element. Returns how many are left.
-  size_t join(size_t begin, size_t end) {
-    std::vector<size_t> order(walk_.rank());
-    std::iota(order.begin(), order.end(), size_t{0});
-    const auto first = order.begin() + static_cast<ptrdiff_t>(begin);
-    const auto kept = std::remove_if(first, order.begin() + static_cast<ptrdiff_t>(end),
-                                     [&](size_t d) { return walk_.sizes[d] == 1; });
-    const auto left = static_cast<size_t>(kept - first);
-    order.erase(kept, order.begin() + static_cast<ptrdiff_t>(end));
-    walk_.keep(order);
-    size_t count = left;
-    for (size_t d = begin + left; d-- > begin + 1;) {
-      if (!joins(d - 1)) continue;
-      walk_.sizes[d - 1] *= walk_.sizes[d];
-      walk_.sizes.erase(walk_.sizes.begin() + static_cast<ptrdiff_t>(d));
-      for (Sizes& strides : walk_.strides) strides.erase(strides.begin() + static_cast<ptrdiff_t>(d) - 1);
-      --count;
-    }
-    return count;
-  }
-
-  GeneratedLaunch launch(const Walk& walk, size_t outer) const {
+  GeneratedLaunch launch(const GeneratedWalk& walk, size_t outer) const {
     GeneratedLaunch result;
     result.head = head_;
     result.head.rank = static_cast<int>(walk.rank());
@@ -243,8 +186,8 @@ class Planner {
   }
 
   Result<GeneratedLaunches> elements() {
-    sort_by_result();
-    join(0, walk_.rank());
+    walk_.sort_by(operands_.size() - outputs_);
+    walk_.join(0, walk_.rank());
     GeneratedLaunches launches;
     launches.scalar = launch(walk_, walk_.rank());
     spread(launches.scalar);
@@ -253,7 +196,7 @@ class Planner {
       return launches;
     for (size_t k = 0; k < operands_.size(); ++k)
       if (operands_[k] && !steps_by(k, width)) return launches;
-    Walk vectors = walk_;
+    GeneratedWalk vectors = walk_;
     vectors.sizes.back() /= width;
     for (Sizes& strides : vectors.strides) strides.back() *= width;
     GeneratedLaunch vector = launch(vectors, vectors.rank());
@@ -267,8 +210,8 @@ class Planner {
 
   Result<GeneratedLaunches> tiles() {
     if (operands_.size() != 2 || !operands_[0]) return malformed("tiles of other than two tensors");
-    sort_by_result();
-    join(0, walk_.rank());
+    walk_.sort_by(operands_.size() - outputs_);
+    walk_.join(0, walk_.rank());
     while (walk_.rank() < 2) {  // a dimension of one element, in front
       walk_.sizes.insert(walk_.sizes.begin(), 1);
       for (Sizes& strides : walk_.strides) strides.insert(strides.begin(), 0);
@@ -298,8 +241,8 @@ class Planner {
     const int64_t outer = attributes_.integer(kOuter, -1), per_block = attributes_.integer(kRowsPerBlock, 0);
     if (outer < 0 || outer > static_cast<int64_t>(walk_.rank()) || per_block < 1)
       return malformed("its rows are not described");
-    const size_t inner_rank = join(static_cast<size_t>(outer), walk_.rank());
-    const size_t outer_rank = join(0, static_cast<size_t>(outer));
+    const size_t inner_rank = walk_.join(static_cast<size_t>(outer), walk_.rank());
+    const size_t outer_rank = walk_.join(0, static_cast<size_t>(outer));
     GeneratedLaunches launches;
     GeneratedLaunch& made = launches.scalar;
     made = launch(walk_, outer_rank);
@@ -335,7 +278,7 @@ class Planner {
     const int64_t width = std::max<int64_t>(1, attributes_.integer(kWidth, 1));
     if (walk_.rank() == 0 || walk_.sizes.back() % width != 0 || !reads_vectors(width, launches))
       return launches;
-    Walk vectors = walk_;
+    GeneratedWalk vectors = walk_;
     vectors.sizes.back() /= width;
     launches.vector = launch(vectors, vectors.rank());
     launches.vector->head.vector = 1;
@@ -390,7 +333,7 @@ class Planner {
   int64_t multiprocessors_;
   std::string rule_;
   GeneratedHead head_ = {};
-  Walk walk_;
+  GeneratedWalk walk_;
 };
 
 }  // namespace
