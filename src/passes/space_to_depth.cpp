@@ -1,6 +1,9 @@
 // space_to_depth: a strided convolution of few channels, as a denser one. Tensor cores work on runs of
 // channels, and a first layer has 3.
 //
+// It costs a pass over the image, so small ones are left alone (measured on an H200, ResNet-18: 3 % slower
+// for 1 image of 224 x 224, 12 % faster for 100).
+//
 // Every 2 x 2 square of pixels becomes one pixel of 4 C channels (C padded to 4), the kernel of size k with
 // stride 2 one of size ceil(k / 2) with stride 1; the same products are summed, and some with zeros. So an
 // infinity or NaN in the image may reach one column and row of results more than it did.
@@ -13,7 +16,8 @@
 namespace headrace::passes {
 namespace {
 
-constexpr int64_t kChannels = 4;  // of the image, padded
+constexpr int64_t kChannels = 4;          // of the image, padded
+constexpr int64_t kWorthwhile = 100'000;  // pixels of the result
 
 struct Side {           // of the image, its height or width
   int64_t taps;         // of the new kernel
@@ -34,7 +38,12 @@ struct Sides {
   Side height, width;
 };
 
-std::optional<Sides> find_sides(const Node& conv) {
+bool is_large(const Graph& graph, const Value& result) {
+  const auto sizes = evaluate(result.shape(), opt_bindings(graph.symbols));
+  return sizes.ok() && (*sizes)[0] * (*sizes)[1] * (*sizes)[2] >= kWorthwhile;
+}
+
+std::optional<Sides> find_sides(const Graph& graph, const Node& conv) {
   const AttributeMap& attributes = conv.attributes();
   const Value &x = *conv.input(0), &w = *conv.input(1), &y = *conv.output();
   const bool fits = attributes.flag("channels_last") && !attributes.flag("transposed") && x.rank() == 4 &&
@@ -43,6 +52,7 @@ std::optional<Sides> find_sides(const Node& conv) {
   const std::vector<int64_t> twos = {2, 2}, ones = {1, 1};
   const std::vector<int64_t> dilation = attributes.integers("dilation"), low = attributes.integers("pad_low");
   if (attributes.integers("stride") != twos || (!dilation.empty() && dilation != ones)) return std::nullopt;
+  if (!is_large(graph, y)) return std::nullopt;
   const Shape& image = x.shape();
   for (const size_t axis : {size_t{1}, size_t{2}, size_t{3}})
     if (!image[axis].is_constant() || !y.shape()[axis].is_constant()) return std::nullopt;
@@ -101,7 +111,7 @@ Result<bool> space_to_depth(Graph& graph, const PassContext& context) {
   bool changed = false;
   for (Node* node : snapshot(graph)) {
     if (!node->is("conv") || is_weight_only(*node)) continue;
-    const auto sides = find_sides(*node);
+    const auto sides = find_sides(graph, *node);
     if (!sides) continue;
     HR_TRY(rewrite(graph, node, *sides));
     changed = true;
