@@ -57,7 +57,6 @@ PassOptions options_of(const std::string& text) {
   };
   ir::Preferences& preferences = options.preferences;
   preferences.channels_last = has("channels_last");
-  preferences.space_to_depth = has("space_to_depth");
   preferences.fuse_pointwise = has("fuse_pointwise");
   preferences.fuse_attention = has("fuse_attention");
   preferences.fuse_norm = has("fuse_norm");

@@ -8,7 +8,6 @@ namespace headrace::ir {
 
 struct Preferences {
   bool channels_last = false;   // conv and pool want NHWC / NDHWC memory
-  bool space_to_depth = false;  // convolutions like many channels: 2 x 2 pixels of an image become one
   bool fuse_pointwise = false;  // chains of element-wise ops become one `pointwise`
   bool fuse_attention = false;  // softmax(q k^T) v patterns become `attention`
   bool fuse_norm = false;       // RMS norm and rotary written out in small ops become one op

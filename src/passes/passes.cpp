@@ -28,8 +28,6 @@ constexpr std::array kPasses = {
              fuse_attention},
     PassInfo{"precision", "floats in the precision asked for; inputs and outputs stay", precision},
     PassInfo{"layout", "convolutions and what lies between them in channels-last order", layout},
-    PassInfo{"space_to_depth", "strided convolutions of an image's few channels become denser ones",
-             space_to_depth},
     PassInfo{"join_matmuls", "products of one input with several weights become one", join_matmuls},
     PassInfo{"fuse_epilogues", "residual and activation into the matmul or conv before them", fuse_epilogues},
     PassInfo{"fuse_pointwise", "chains of element-wise ops become one", fuse_pointwise},

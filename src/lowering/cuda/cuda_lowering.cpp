@@ -28,7 +28,6 @@ class CudaLowering : public Lowering {
   ir::Preferences preferences() const override {
     ir::Preferences preferences;
     preferences.channels_last = true;
-    preferences.space_to_depth = true;
     preferences.fuse_pointwise = true;
     preferences.fuse_attention = true;
     preferences.fuse_norm = true;
