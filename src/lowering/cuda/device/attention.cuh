@@ -1,29 +1,27 @@
 // Attention on tensor cores, of f16 and bf16: any mask, any number of queries and keys, heads of up to 128.
 //
-// A block takes 16 queries for each of its `query_warps`, and walks the keys in tiles of 64 that lie in
+// A block takes 16 queries for each of its `query_warps`, and walks the keys in tiles of `tile_keys` that lie in
 // shared memory; `key_warps` warps share the queries and take a part of each tile's keys, and put their sums
 // together at the end. Probabilities never leave the registers. Tensors and numbers are as in attend();
 // `vector` says that rows can be read 16 bytes at a time.
-constexpr int kTileKeys = 64;
-
 // NaN is not kept here: it comes back with the exponential.
 DEVICE float larger(float a, float b) { return a > b ? a : b; }
 
 // A tile's rows of `width` elements, `pitch` of them apart in shared memory; rows past `count`, and columns
 // past the width, are 0. With `vector` the copies are a group to be waited for.
-template <class T, int width, int padded, int pitch, int threads, class Int>
+template <class T, int tile_keys, int width, int padded, int pitch, int threads, class Int>
 DEVICE void start_tile(T* tile, const T* from, Int stride, Int step, Int count, bool vector) {
   const int thread = threadIdx.x;
   constexpr int kRuns = padded / 8;
   if (vector) {
 #pragma unroll
-    for (int i = 0; i < kTileKeys * kRuns / threads; ++i) {
+    for (int i = 0; i < tile_keys * kRuns / threads; ++i) {
       const int run = i * threads + thread, row = run / kRuns, column = (run - row * kRuns) * 8;
       const bool real = static_cast<Int>(row) < count && column < width;
       start_copy(tile + row * pitch + column, real ? from + static_cast<Int>(row) * stride + column : from, real);
     }
   } else {
-    for (int i = thread; i < kTileKeys * padded; i += threads) {
+    for (int i = thread; i < tile_keys * padded; i += threads) {
       const int row = i / padded, column = i - row * padded;
       const bool real = static_cast<Int>(row) < count && column < width;
       tile[row * pitch + column] = real ? from[static_cast<Int>(row) * stride + static_cast<Int>(column) * step] : T{0};
@@ -32,19 +30,20 @@ DEVICE void start_tile(T* tile, const T* from, Int stride, Int step, Int count, 
   end_group();
 }
 
-template <class T, class M, int rank, int depth, int width, bool causal, int query_warps, int key_warps, class Int>
+template <class T, class M, int rank, int depth, int width, bool causal, int query_warps, int key_warps,
+          int tile_keys, class Int>
 DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
   constexpr int kD = (depth + 15) / 16 * 16, kE = (width + 15) / 16 * 16;
   constexpr int kDepthPitch = kD + 8, kWidthPitch = kE + 8;  // 16 bytes off: rows meet in different banks
   constexpr int kThreads = 32 * query_warps * key_warps;
-  constexpr int kKeys = kTileKeys / key_warps;  // of a tile, a warp
+  constexpr int kKeys = tile_keys / key_warps;  // of a tile, a warp
   constexpr int kQueries = 16 * query_warps;
-  constexpr int kTileBytes = kTileKeys * (kDepthPitch + kWidthPitch) * 2;
+  constexpr int kTileBytes = tile_keys * (kDepthPitch + kWidthPitch) * 2;
   constexpr int kPartFloats = 16 * (kE + 2);
   constexpr int kPartBytes = query_warps * (key_warps - 1) * kPartFloats * 4;
   SHARED Piece16 shared[(kTileBytes > kPartBytes ? kTileBytes : kPartBytes) / 16];
   T* const k_tile = reinterpret_cast<T*>(shared);
-  T* const v_tile = k_tile + kTileKeys * kDepthPitch;
+  T* const v_tile = k_tile + tile_keys * kDepthPitch;
 
   const GeneratedHead& head = args.head;
   const GeneratedTensor &q = args.tensors[0], &k = args.tensors[1], &v = args.tensors[2], &mask = args.tensors[3],
@@ -65,20 +64,20 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
 
   const Int k_stride = static_cast<Int>(k.strides[rank - 2]), v_stride = static_cast<Int>(v.strides[rank - 2]);
   const auto start_keys = [&](Int begin) {
-    start_tile<T, depth, kD, kDepthPitch, kThreads, Int>(k_tile, input<T>(k) + at[1] + begin * k_stride, k_stride,
+    start_tile<T, tile_keys, depth, kD, kDepthPitch, kThreads, Int>(k_tile, input<T>(k) + at[1] + begin * k_stride, k_stride,
                                                          static_cast<Int>(k.strides[rank - 1]), keys - begin, vector);
   };
   const auto start_values = [&](Int begin) {
-    start_tile<T, width, kE, kWidthPitch, kThreads, Int>(v_tile, input<T>(v) + at[2] + begin * v_stride, v_stride,
+    start_tile<T, tile_keys, width, kE, kWidthPitch, kThreads, Int>(v_tile, input<T>(v) + at[2] + begin * v_stride, v_stride,
                                                          static_cast<Int>(v.strides[rank - 1]), keys - begin, vector);
   };
   const Int last = causal && q0 + kQueries < keys ? q0 + kQueries : keys;  // no query sees more
   // A mask that is one row for all queries, as most are, or none: what it adds to the keys of a tile.
-  SHARED float row_mask[kTileKeys];
+  SHARED float row_mask[tile_keys];
   const Int mask_row = static_cast<Int>(mask.strides[rank - 2]), mask_step = static_cast<Int>(mask.strides[rank - 1]);
   const bool one_row = !mask.data || mask_row == 0;
   const auto fill_mask = [&](Int begin) {
-    for (int i = threadIdx.x; i < kTileKeys; i += kThreads) {
+    for (int i = threadIdx.x; i < tile_keys; i += kThreads) {
       const Int key = begin + i;
       const bool real = key < keys;
       row_mask[i] = !real ? -infinity() : mask.data ? masked_power(0.0f, input<M>(mask)[at[3] + key * mask_step]) : 0.0f;
@@ -118,7 +117,7 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) sum[e][i] = 0;
 
-  for (Int begin = 0; begin < last; begin += kTileKeys) {
+  for (Int begin = 0; begin < last; begin += tile_keys) {
     wait_for_groups<1>();  // the keys; the values may still be under way
     SYNC();
     // Scores: 16 queries by this warp's keys, 8 of them a part.
@@ -137,8 +136,8 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
       }
     }
     SYNC();  // all have read the keys
-    const bool goes_on = begin + kTileKeys < last;
-    if (goes_on) start_keys(begin + kTileKeys);
+    const bool goes_on = begin + tile_keys < last;
+    if (goes_on) start_keys(begin + tile_keys);
 
     float high[2] = {most[0], most[1]};
 #pragma unroll
@@ -192,7 +191,7 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
     else
       wait_for_groups<0>();
     SYNC();
-    if (goes_on && one_row) fill_mask(begin + kTileKeys);  // all have read this tile's
+    if (goes_on && one_row) fill_mask(begin + tile_keys);  // all have read this tile's
     // The scores' fragments are those of a first operand, two parts at a time.
 #pragma unroll
     for (int n = 0; n < kKeys / 8; n += 2) {
@@ -209,7 +208,7 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
       }
     }
     SYNC();  // all have read the values
-    if (goes_on) start_values(begin + kTileKeys);
+    if (goes_on) start_values(begin + tile_keys);
   }
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
