@@ -9,7 +9,7 @@
 namespace headrace::cuda {
 namespace {
 
-constexpr int kTimedCandidates = 8;
+constexpr int kTimedCandidates = 24;
 
 cudaDataType_t data_type(DType dtype) {
   return dtype == DType::kF16 ? CUDA_R_16F : dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F;

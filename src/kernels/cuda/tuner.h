@@ -64,6 +64,7 @@ class Tuner {
 
  private:
   Status start();
+  Result<CUgraphExec> capture(size_t candidate, std::byte* memory, const Run& run);
   Result<double> time_ms(size_t candidate, std::byte* memory, const Run& run);
   Result<size_t> time_all(size_t count, Bytes memory, const Run& run);
 
