@@ -135,7 +135,7 @@ Status ContextImpl::check_outputs(const ShapePlan& shape, std::span<const Tensor
 
 Status ContextImpl::make_arena(const ShapePlan& shape, Bytes arena) {
   if (arena <= arena_.size()) return {};
-  if (queued_run_) HR_TRY(queued_run_->settle());
+  HR_TRY(settle());
   ++arena_version_;
   arena_ = {};  // before the new one: both at once could pass the limit
   arena_bytes_ = 0;
@@ -293,7 +293,7 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   const MemoryNeed need = memory_need_of(plan_, engine_->planner(), engine_->always_resident(), *shape,
                                          engine_->arena_of(*shape));
   if (need.least > *limit) return limit_too_small(engine_->file(), *limit, need, opt);
-  if (queued_run_) HR_TRY(queued_run_->settle());
+  HR_TRY(settle());
   const std::optional<Bytes> before = std::exchange(limit_, limit);
   ++arena_version_;
   arena_ = {};  // made again for the next run, inside the new limit

@@ -65,6 +65,7 @@ class ContextImpl : public Context {
   Status acquire_weights(StepIndex step);
   int64_t rows_wait_ns() const;
   void give_up_scratch();
+  Status settle();
   void deliver(const ShapePlan& shape, std::span<const Tensor> outputs);
   void note_run(int64_t begin_ns);
   Status run_marked(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);

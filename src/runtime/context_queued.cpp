@@ -16,8 +16,16 @@ Status ContextImpl::execute_queued(const ShapePlan& shape, std::span<const Tenso
   return queued_run_->run(work, shapes_.front().captured);  // find_shape has put it there
 }
 
+// Waits for the runs that are under way on the device.
+Status ContextImpl::settle() {
+  if (!queued_run_) return {};
+  const RunGate::Run run(engine_->gate());  // a budget change waits for them too
+  return queued_run_->settle();
+}
+
 Status ContextImpl::set_stream(std::optional<void*> stream) {
   if (!queued_run_) return unsupported("this device has no streams: a run is over when it returns");
+  const RunGate::Run run(engine_->gate());
   return queued_run_->set_stream(stream);
 }
 
