@@ -19,7 +19,10 @@ struct TestEntry {
 };
 
 inline void append(std::string& text, uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) text += static_cast<char>(value >> (8 * i));
+  for (int i = 0; i < bytes; ++i) {
+    text += static_cast<char>(value);
+    value >>= 8;
+  }
 }
 
 // A directory record; with `zip64` all three numbers are in an extra field.
