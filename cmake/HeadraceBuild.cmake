@@ -23,10 +23,11 @@ if(HEADRACE_SANITIZE)
   target_link_options(headrace_options INTERFACE -fsanitize=${HEADRACE_SANITIZE})
 endif()
 
-# headrace_folder(core [DEPENDS targets…]): src/core's sources become the object library headrace_core. Its *_test.cpp
-# become the program headrace_core_test (see headrace_folder_tests). Sources are globbed, so no file is silently left out.
+# headrace_folder(core [DEPENDS targets…] [TESTED_WITH folders…]): src/core's sources become the object library headrace_core.
+# Its *_test.cpp become the program headrace_core_test (see headrace_folder_tests); TESTED_WITH are its FOLDERS (see
+# headrace_test), where it is not tested with the library it is in. Sources are globbed, so no file is silently left out.
 function(headrace_folder folder)
-  cmake_parse_arguments(arg "" "" "DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "" "" "DEPENDS;TESTED_WITH" ${ARGN})
   string(REPLACE "/" "_" name ${folder})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}/*.cpp)
   set(tests ${sources})
@@ -39,6 +40,7 @@ function(headrace_folder folder)
   if(HEADRACE_TESTS AND tests)
     set_property(GLOBAL APPEND PROPERTY HEADRACE_FOLDER_TESTS ${name})
     set_property(GLOBAL PROPERTY HEADRACE_TESTS_${name} ${tests})
+    set_property(GLOBAL PROPERTY HEADRACE_TESTED_WITH_${name} ${arg_TESTED_WITH})
   endif()
 endfunction()
 
@@ -75,6 +77,7 @@ function(headrace_library library)
     if(TARGET headrace_${name}_objects)
       target_link_libraries(${library} PRIVATE $<BUILD_INTERFACE:headrace_${name}_objects>)
     endif()
+    set_property(GLOBAL PROPERTY HEADRACE_LIBRARY_OF_${name} ${library})
   endforeach()
 endfunction()
 
@@ -107,11 +110,22 @@ function(headrace_program target name folder)
   install(TARGETS ${target} RUNTIME)
 endfunction()
 
-# headrace_test(name sources… [LIBRARIES …]): one GoogleTest program, run by ctest.
+# headrace_test(name sources… [LIBRARY …] [FOLDERS …] [LIBRARIES …]): one GoogleTest program, run by ctest. It links LIBRARY
+# (headrace), or with FOLDERS headrace_runtime and these folders of libheadrace: less to build where only it is wanted.
 function(headrace_test name)
-  cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "" "LIBRARY" "FOLDERS;LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
-  target_link_libraries(${name} PRIVATE headrace headrace_options fmt::fmt ${arg_LIBRARIES} GTest::gmock GTest::gtest_main)
+  if(arg_FOLDERS)
+    set(arg_LIBRARY headrace_runtime)
+  elseif(NOT arg_LIBRARY)
+    set(arg_LIBRARY headrace)
+  endif()
+  foreach(folder ${arg_FOLDERS})
+    string(REPLACE "/" "_" folder ${folder})
+    target_link_libraries(${name} PRIVATE headrace_${folder}_objects)
+  endforeach()
+  target_link_libraries(${name} PRIVATE
+    ${arg_LIBRARY} headrace_options fmt::fmt ${arg_LIBRARIES} GTest::gmock GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(${name} PRIVATE HEADRACE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
@@ -122,6 +136,8 @@ function(headrace_folder_tests)
   get_property(names GLOBAL PROPERTY HEADRACE_FOLDER_TESTS)
   foreach(name ${names})
     get_property(sources GLOBAL PROPERTY HEADRACE_TESTS_${name})
-    headrace_test(headrace_${name}_test ${sources})
+    get_property(library GLOBAL PROPERTY HEADRACE_LIBRARY_OF_${name})
+    get_property(folders GLOBAL PROPERTY HEADRACE_TESTED_WITH_${name})
+    headrace_test(headrace_${name}_test ${sources} LIBRARY ${library} FOLDERS ${folders})
   endforeach()
 endfunction()
