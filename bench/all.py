@@ -1,6 +1,6 @@
 """Each benchmark in turn, then one table: measured, what it must reach, what we aim at.
 
-    ./dev bench [latency] [compiling] [streaming] [--rounds N] [--threads N] [--json PATH]
+    ./dev bench [latency] [compiling] [streaming] [overhead] [--rounds N] [--threads N] [--json PATH]
 
 What is compared runs in turn in the same process or machine state, round after round, and the best of each counts; on a
 machine that does other work too, read the ratios. The models are exported once, into build/bench (8 GB with engines).
@@ -13,10 +13,11 @@ from pathlib import Path
 
 import compiling
 import latency
+import overhead
 import streaming
 from figures import machine, table, to_json
 
-PARTS = ("latency", "compiling", "streaming")
+PARTS = ("latency", "compiling", "streaming", "overhead")
 
 
 def main() -> None:
@@ -37,6 +38,8 @@ def main() -> None:
         figures += compiling.measure(max(3, arguments.rounds // 3))
     if "streaming" in parts:
         figures += streaming.measure(arguments.rounds, arguments.threads)
+    if "overhead" in parts:
+        figures += overhead.measure(arguments.rounds, arguments.threads)
     print(table(figures, where))
     if arguments.json:
         arguments.json.write_text(to_json(figures, where) + "\n")

@@ -39,6 +39,10 @@ def bert_base_8() -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
     return bert_base(8)
 
 
+def one_op() -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]:
+    return torch.nn.ReLU(), (torch.randn(8),)
+
+
 def archive(name: str) -> Path:
     """build/bench/NAME.pt2: a function's of this module, or the 1.1 B Llama."""
     path = FOLDER / f"{name}.pt2"
