@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "core/unique_fd.h"
 #include "device/cuda/cuda_file.h"
@@ -130,6 +131,28 @@ TEST_F(CudaFile, GoesThroughARingWhereLessMayBePinned) {
   EXPECT_EQ(source->copy({}, {4096}, to.data(), *queue_).message(),
             "a copy of 'a.engine' through a pinned ring cannot be captured");
   (void)queue_->end_capture();
+}
+
+TEST_F(CudaFile, GoesThroughOneRingForManyThreadsAtOnce) {
+  const TestFile file(size_);
+  file.write({}, data_);
+  auto source = take(device_->open_source(file.fd(), {}, size_, mib(1), "a.engine"));
+  const Bytes whole = {(size_.count + 4095) / 4096 * 4096};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      auto queue = take(device_->make_work_queue());
+      auto to = take(device_->allocate(whole, "to"));
+      std::vector<std::byte> got(data_.size());
+      for (int i = 0; i < 5; ++i) {
+        EXPECT_OK(source->copy({}, whole, to.data(), *queue));
+        EXPECT_OK(queue->copy(got.data(), to.data(), size_));
+        EXPECT_OK(queue->synchronize());
+        EXPECT_EQ(got, data_);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(CudaFile, IsRefusedWhenItIsShort) {
