@@ -3,9 +3,14 @@
 include(CMakePackageConfigHelpers)
 set(HEADRACE_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/headrace)
 
-# oneDNN's wheel lies in an environment, which no loader searches: its folder stays in the run path.
+# oneDNN's wheel lies in an environment, which no loader searches: its folder stays in the run path. A tree that moves to
+# another machine names the place that oneDNN has there.
+set(HEADRACE_ONEDNN_RPATH "" CACHE STRING
+  "Folders where an installed Headrace looks for oneDNN, beside its own ($ORIGIN is that); empty: where it was found")
 set(run_path "$ORIGIN")
-if(HEADRACE_CPU)
+if(HEADRACE_ONEDNN_RPATH)
+  list(APPEND run_path ${HEADRACE_ONEDNN_RPATH})
+elseif(HEADRACE_CPU)
   list(APPEND run_path "$<TARGET_FILE_DIR:DNNL::dnnl>")
 endif()
 set_target_properties(headrace headrace_runtime PROPERTIES INSTALL_RPATH "${run_path}")
