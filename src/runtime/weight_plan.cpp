@@ -226,9 +226,11 @@ int32_t largest_streamed(std::span<const GroupUse> groups, const std::vector<boo
 StreamSchedule schedule_streams(std::span<const GroupUse> groups, const std::vector<bool>& resident,
                                 StepIndex steps, Bytes limit) {
   const std::vector<int64_t> need = bytes_by_step(groups, resident, steps);
+  // What is read again for each use can want more than what is held; budgets count on wanted_scratch.
+  const int64_t most = std::min(wanted_scratch(groups, resident, steps).count, limit.count / kPage * kPage);
   for (const bool hold : {true, false}) {
     const std::vector<Life> lives = stream_lives(groups, resident, need, hold);
-    const int64_t scratch = std::min(scratch_wanted(groups, lives, steps), limit.count / kPage * kPage);
+    const int64_t scratch = std::min(scratch_wanted(groups, lives, steps), most);
     if (auto schedule = place(groups, lives, steps, scratch)) return *std::move(schedule);
   }
   return {};  // not reached: without holding, a step's loads fit wherever least_scratch does
