@@ -19,15 +19,15 @@ using TensorPointers = std::span<const PlanTensor* const>;
 // Inputs a, b, [bias], [residual].
 bool library_takes_matmul(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output);
 // Inputs x, w, [bias], [residual]. The further attribute weight_channels_last: w is stored [O, k.., C/groups]
-// and so has those sizes, whatever the order of x.
+// and so has those sizes, whatever the order of x. Where a residual or an epilogue is refused, the
+// convolution without them may be taken.
 bool library_takes_conv(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output);
 // Inputs q, k, v, [mask]. `sm`: 90 for compute capability 9.0.
 bool library_takes_attention(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output,
                              int sm);
 
-// The functions that end a product inside the library.
-bool library_takes_matmul_epilogue(std::string_view name);  // "" is one
-bool library_takes_conv_epilogue(std::string_view name);    // likewise
+// The functions that end a product inside the library; "" is one.
+bool library_takes_matmul_epilogue(std::string_view name);
 
 // Whether `dim` is a multiple of `of` whatever its symbols are. True only where that can be proven.
 bool is_multiple(const Dim& dim, int64_t of);

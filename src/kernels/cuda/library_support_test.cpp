@@ -91,6 +91,7 @@ TEST(LibrarySupport, TakesOperandsThatAreMatrices) {
 
 Asked conv(DType dtype) {
   return {{{"channels_last", true},
+           {"epilogue", std::string("relu")},
            {"weight_channels_last", true},
            {"pad_low", std::vector<int64_t>{1, 1}},
            {"pad_high", std::vector<int64_t>{1, 1}}},
@@ -118,6 +119,31 @@ TEST(LibrarySupport, TakesConvolutionsOfDenseTensors) {
   Asked broadcast = conv(DType::kF16);
   broadcast.inputs[3] = dense(DType::kF16, {1, 1, 1, 16});
   EXPECT_FALSE(broadcast.conv());
+}
+
+TEST(LibrarySupport, TakesEndsOfConvolutionsThatCudnnIsKnownToHave) {
+  for (const DType dtype : {DType::kF16, DType::kF32}) {
+    Asked asked = conv(dtype);
+    EXPECT_TRUE(asked.conv());
+    asked.attributes.erase("epilogue");
+    EXPECT_FALSE(asked.conv());  // a residual and no function
+    asked.attributes.set("epilogue", std::string("silu"));
+    EXPECT_FALSE(asked.conv());
+    asked.attributes.set("epilogue", std::string("relu"));
+    asked.inputs[2] = {};
+    EXPECT_FALSE(asked.conv());  // no bias
+  }
+  const auto narrow = [](DType dtype) {
+    Asked asked = conv(dtype);
+    asked.inputs = {dense(dtype, {kS, 14, 14, 32}), dense(dtype, {12, 3, 3, 32}), dense(dtype, {12})};
+    asked.output = dense(dtype, {kS, 14, 14, 12});
+    return asked;
+  };
+  EXPECT_FALSE(narrow(DType::kBF16).conv());
+  EXPECT_TRUE(narrow(DType::kF32).conv());
+  Asked bare = narrow(DType::kBF16);
+  bare.attributes.erase("epilogue");
+  EXPECT_TRUE(bare.conv());
 }
 
 Asked attention(DType dtype) {

@@ -48,6 +48,30 @@ std::string last_function(const Lowered& lowered) {
   return text.substr(text.rfind("struct hr_"));
 }
 
+Names conv_steps(std::string_view dtype, std::string_view operands, std::string_view attributes) {
+  const Lowered lowered = lower(
+      fmt::format("graph(%x: {0}[2, 6, 6, 8], %w: {0}[8, 8, 3, 3], %b: {0}[8], %r: {0}[2, 4, 4, 8]) {{\n"
+                  "  %y = conv({1}) {{channels_last = true{2}}}\n  return %y as \"y\"\n}}",
+                  dtype, operands, attributes));
+  const auto binaries = compile_programs(lowered.sources.programs(), "sm_90");
+  EXPECT_TRUE(binaries.ok()) << binaries.status().message();
+  return families(lowered.plan);
+}
+
+TEST(CudaLowering, EndsAConvolutionApartWhereCudnnDoesNotEndIt) {
+  for (const std::string_view dtype : {"f16", "f32"}) {
+    const std::string_view relu = ", epilogue = \"relu\"", silu = ", epilogue = \"silu\"";
+    const Names turned = conv_steps(dtype, "%x, %w", "");
+    Names apart = turned;
+    apart.push_back("ending");
+    EXPECT_EQ(turned.back(), "conv");
+    EXPECT_EQ(conv_steps(dtype, "%x, %w, %b, %r", relu), turned);
+    EXPECT_EQ(conv_steps(dtype, "%x, %w, _, %r", relu), apart);
+    EXPECT_EQ(conv_steps(dtype, "%x, %w, %b", silu), apart);
+    EXPECT_EQ(conv_steps(dtype, "%x, %w, %b, %r", silu), apart);
+  }
+}
+
 constexpr std::string_view kChain = R"(graph(%x: f16[s0, 64], %y: f16[64]) symbols(s0: 1 <= 8 <= 512) {
   %half: f32[] = literal(0.5)
   %z: f16[s0, 64] = pointwise(%x, %y, %half) {program = "(f16, f16, f32) r3: f32 = cast(r0); r4: f32 = mul(r3, r2); r5: f16 = cast(r4); r6: f16 = add(r5, r1) -> r6"}

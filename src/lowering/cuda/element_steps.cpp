@@ -295,6 +295,38 @@ void write_function(StepWriter& writer, const ir::Node& node, Pointwise function
   writer.add(node, std::move(step));
 }
 
+void write_ending(StepWriter& writer, const ir::Node& node, const Ending& ending, TensorIndex from,
+                  TensorIndex to) {
+  PlanBuilder& builder = writer.builder();
+  const DType dtype = builder.at(to).dtype;
+  const size_t rank = builder.at(to).shape.size();
+  ElementText text;
+  StepWriter::Step step;
+  std::string sum;
+  int reg = 0;
+  const auto add = [&](TensorIndex tensor) {
+    step.inputs.push_back(tensor);
+    text.add_input(reg, dtype);
+    sum += fmt::format("{}r{}", reg > 0 ? " + " : "", reg);
+    ++reg;
+  };
+  add(from);
+  if (ending.bias != kNone) add(along_axis(builder, ending.bias, static_cast<int64_t>(rank) - 1, rank));
+  if (ending.residual != kNone) add(ending.residual);
+  text.add_statements(fmt::format("const {} r{} = {};\n", compute_name(dtype), reg, sum));
+  if (ending.function) {
+    const std::vector<DType> before(static_cast<size_t>(reg) + 1, dtype);
+    text.add_statements(instructions_text({before, {{*ending.function, dtype, {reg}}}, {reg + 1}}));
+    ++reg;
+  }
+  text.add_output(reg, dtype);
+  step.text = text.kernel("ending");
+  step.rule = kElementsRule;
+  step.outputs = {to};
+  step.attributes = {{std::string(kWidth), text.width()}};
+  writer.add(node, std::move(step));
+}
+
 void write_copy(StepWriter& writer, const ir::Node& node, TensorIndex from, TensorIndex to) {
   PlanBuilder& builder = writer.builder();
   const PlanTensor x = builder.at(from), y = builder.at(to);

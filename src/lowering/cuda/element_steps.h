@@ -2,6 +2,8 @@
 // say. One function an op, or a few.
 #pragma once
 
+#include <optional>
+
 #include "core/pointwise.h"
 #include "ir/graph.h"
 #include "lowering/cuda/step_writer.h"
@@ -18,6 +20,17 @@ Status write_index(StepWriter& writer, const ir::Node& node);
 // One unary function of elements; `to` may be `from`.
 void write_function(StepWriter& writer, const ir::Node& node, Pointwise function, TensorIndex from,
                     TensorIndex to);
+// What ends a product beside it: function(from + bias + residual), where they are.
+struct Ending {
+  TensorIndex bias = kNone;  // along the last dimension
+  TensorIndex residual = kNone;
+  std::optional<Pointwise> function;
+
+  bool empty() const { return bias == kNone && residual == kNone && !function; }
+};
+// `to` may be `from`.
+void write_ending(StepWriter& writer, const ir::Node& node, const Ending& ending, TensorIndex from,
+                  TensorIndex to);
 // Copies elements of one shape and dtype, whatever the strides.
 void write_copy(StepWriter& writer, const ir::Node& node, TensorIndex from, TensorIndex to);
 

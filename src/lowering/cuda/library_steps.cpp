@@ -1,6 +1,8 @@
 #include "lowering/cuda/library_steps.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "core/error.h"
 #include "kernels/cuda/library_support.h"
@@ -167,6 +169,23 @@ Status lower_matmul(StepWriter& writer, const ir::Node& node) {
   return {};
 }
 
+// Leaves the residual and the epilogue out of a convolution where cuDNN does not take it with them, and then
+// the bias: what is left out comes back. nullopt: it does not take the convolution.
+std::optional<Ending> take_apart(Attempt& asked, TensorIndex& bias, TensorIndex& residual) {
+  const auto takes = [&] { return library_takes_conv(asked.attributes, asked.pointers(), asked.output); };
+  Ending ending;
+  if (takes()) return ending;
+  if (const std::string epilogue = asked.attributes.text("epilogue"); !epilogue.empty())
+    ending.function = find_pointwise(epilogue)->function;
+  asked.attributes.erase("epilogue");
+  asked.inputs[3].reset();
+  ending.residual = std::exchange(residual, kNone);
+  if (takes()) return ending;
+  asked.inputs[2].reset();
+  ending.bias = std::exchange(bias, kNone);
+  return takes() ? std::optional(ending) : std::nullopt;
+}
+
 // cuDNN is given channels-last tensors alone.
 Status lower_conv(StepWriter& writer, const ir::Node& node) {
   if (!writer.target().libraries) return write_conv(writer, node);
@@ -175,11 +194,11 @@ Status lower_conv(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
   const bool last = node.attributes().flag("channels_last");
   HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
-  HR_ASSIGN(const TensorIndex bias, builder.tensor(node.input(2)));
+  HR_ASSIGN(TensorIndex bias, builder.tensor(node.input(2)));
   HR_ASSIGN(const TensorIndex added, builder.tensor(node.input(3)));
   HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
-  const TensorIndex residual = channels_last_view(builder, added, last),
-                    y = channels_last_view(builder, to, last);
+  TensorIndex residual = channels_last_view(builder, added, last);
+  const TensorIndex y = channels_last_view(builder, to, last);
   Image image;
   image.x = channels_last_view(builder, from, last);
   const PlanTensor x = builder.at(image.x);
@@ -203,7 +222,8 @@ Status lower_conv(StepWriter& writer, const ir::Node& node) {
                   dense({node.input(1)->dtype(), weight, {}, 0, kNone})};
   asked.inputs.push_back(bias == kNone ? std::nullopt : std::optional(builder.at(bias)));
   asked.inputs.push_back(residual == kNone ? std::nullopt : std::optional(dense(builder.at(residual))));
-  if (!library_takes_conv(asked.attributes, asked.pointers(), asked.output)) return write_conv(writer, node);
+  const std::optional<Ending> ending = take_apart(asked, bias, residual);
+  if (!ending) return write_conv(writer, node);
 
   if (image.made) {
     const TensorIndex padded = builder.add_arena_tensor(x.dtype, image.shape);
@@ -215,7 +235,10 @@ Status lower_conv(StepWriter& writer, const ir::Node& node) {
   const TensorIndex result = direct ? y : builder.add_arena_tensor(x.dtype, builder.at(y).shape);
   const Tensors inputs = {densely(writer, node, image.x), w, bias, densely(writer, node, residual)};
   builder.add_step("conv", node, inputs, {result}, std::move(asked.attributes));
-  if (!direct) write_copy(writer, node, result, y);
+  if (!ending->empty())
+    write_ending(writer, node, *ending, result, y);
+  else if (!direct)
+    write_copy(writer, node, result, y);
   return {};
 }
 
