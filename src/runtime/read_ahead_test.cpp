@@ -35,13 +35,16 @@ TEST(ReadAhead, ReadsAgainWhatCouldNotBeReadBetweenRuns) {
   const Tensor want = take(context->run(x))[0];
   const int64_t a_run = device->reads() - opened;
   ASSERT_TRUE(context->run(x).ok());
-  // All that streams here fits into the scratch, so that every read from now on is ahead of its run.
-  for (int run = 0; run < 8; ++run) {
-    device->fail_read(a_run / 2);
-    EXPECT_TRUE(same_bits(take(context->run(x))[0], want));
+  // All that streams here fits into the scratch, so that every read from now on is ahead of its run. One fails
+  // in every second run: it is done again in this run or the next, and that must not meet the next failure.
+  for (int run = 0; run < 16; ++run) {
+    if (run % 2 == 0) device->fail_read(a_run / 2);
+    const auto got = context->run(x);
+    ASSERT_TRUE(got.ok()) << "run " << run << ": " << got.status().message();
+    EXPECT_TRUE(same_bits((*got)[0], want));
   }
   context.reset();
-  EXPECT_GT(device->reads() - opened, 10 * a_run + 4);  // those that failed were done twice
+  EXPECT_GE(device->reads() - opened, 18 * a_run + 8);  // those that failed were done twice
 }
 
 TEST(ReadAhead, ReadsEachWeightOnceARunAndNothingAheadOfTheFirst) {
