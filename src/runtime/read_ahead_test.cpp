@@ -35,8 +35,9 @@ TEST(ReadAhead, ReadsAgainWhatCouldNotBeReadBetweenRuns) {
   const Tensor want = take(context->run(x))[0];
   const int64_t a_run = device->reads() - opened;
   ASSERT_TRUE(context->run(x).ok());
-  // All that streams here fits into the scratch, so that every read from now on is ahead of its run. One fails
-  // in every second run: it is done again in this run or the next, and that must not meet the next failure.
+  // All that streams here fits into the scratch, so that every read from now on is ahead of its run. One
+  // fails in every second run: it is done again in this run or the next, and that must not meet the next
+  // failure.
   for (int run = 0; run < 16; ++run) {
     if (run % 2 == 0) device->fail_read(a_run / 2);
     const auto got = context->run(x);
