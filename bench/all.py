@@ -1,6 +1,7 @@
 """Each benchmark in turn, then one table: measured, what it must reach, what we aim at.
 
-    ./dev bench [latency] [compiling] [streaming] [overhead] [--rounds N] [--threads N] [--json PATH]
+    ./dev bench [latency] [compiling] [streaming] [overhead] [alternating]
+                [--rounds N] [--threads N] [--json PATH]
 
 What is compared runs in turn in the same process or machine state, round after round, and the best of each counts; on a
 machine that does other work too, read the ratios. The models are exported once, into build/bench (8 GB with engines).
@@ -11,13 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import alternating
 import compiling
 import latency
 import overhead
 import streaming
 from figures import machine, table, to_json
 
-PARTS = ("latency", "compiling", "streaming", "overhead")
+PARTS = ("latency", "compiling", "streaming", "overhead", "alternating")
 
 
 def main() -> None:
@@ -40,6 +42,8 @@ def main() -> None:
         figures += streaming.measure(arguments.rounds, arguments.threads)
     if "overhead" in parts:
         figures += overhead.measure(arguments.rounds, arguments.threads)
+    if "alternating" in parts:
+        figures += alternating.measure(arguments.rounds, arguments.threads)
     print(table(figures, where))
     if arguments.json:
         arguments.json.write_text(to_json(figures, where) + "\n")
