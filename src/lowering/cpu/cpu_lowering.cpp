@@ -1,6 +1,5 @@
 #include "lowering/cpu/cpu_lowering.h"
 
-#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -10,21 +9,11 @@
 #include "kernels/cpu/packing.h"
 #include "lowering/cpu/cpu_support.h"
 #include "lowering/cpu/cpu_weights.h"
-#include "lowering/plan_builder.h"
+#include "lowering/placement.h"
 
 namespace headrace::cpu {
 
 namespace {
-
-bool is_view(const ir::Node& node) {
-  return node.is("reshape") || node.is("transpose") || node.is("slice") || node.is("expand");
-}
-
-// Steps that write each element once, wherever it lies. Products write dense results only, by a copy if need
-// be.
-bool writes_anywhere(const ir::Node& node) {
-  return !is_view(node) && !node.is("concat") && !node.is("matmul") && !node.is("conv");
-}
 
 class GraphLowering {
  public:
@@ -34,55 +23,18 @@ class GraphLowering {
         weights_(builder_, opt_bindings(graph.symbols)) {}
 
   Result<Plan> run() {
-    builder_.write_outputs_through_reshapes();
-    // From the last to the first, so that windows of windows come out.
-    for (auto node = graph_.nodes().rbegin(); node != graph_.nodes().rend(); ++node) {
-      if (builder_.is_build_time(**node)) continue;
-      if ((*node)->is("concat")) HR_TRY(place_pieces(**node));
-      if ((*node)->is("transpose")) HR_TRY(place_transposed(**node));
-    }
+    HR_ASSIGN(written_, place_results(builder_));
     for (const auto& node : graph_.nodes())
       if (!builder_.is_build_time(*node)) HR_TRY(lower(*node));
     return builder_.finish();
   }
 
  private:
-  // Whether the step that makes `value` can be told to write it elsewhere.
-  bool is_placeable(const ir::Value& value) const {
-    return value.kind() == ir::ValueKind::kResult && !builder_.is_build_time(value) &&
-           !builder_.has_tensor(&value) && !value.is_graph_output() && !is_view(*value.producer());
-  }
-
-  Status place_pieces(const ir::Node& concat) {
-    HR_ASSIGN(const std::vector<TensorIndex> windows, builder_.concat_windows(concat));
-    for (size_t i = 0; i < windows.size(); ++i)
-      if (is_placeable(*concat.input(i))) builder_.place(concat.input(i), windows[i]);
-    return {};
-  }
-
-  // A transpose whose input's step can write it as the transpose wants it, where somebody wants that dense.
-  Status place_transposed(const ir::Node& node) {
-    const ir::Value &from = *node.input(0), &to = *node.output();
-    if (!is_placeable(from) || from.users().size() != 1 || !writes_anywhere(*from.producer())) return {};
-    const bool wanted = builder_.has_tensor(&to) || to.is_graph_output() ||
-                        std::any_of(to.users().begin(), to.users().end(), [](const ir::Node* user) {
-                          return user->is("reshape") || user->is("matmul") || user->is("conv");
-                        });
-    if (!wanted) return {};
-    HR_ASSIGN(const TensorIndex whole, builder_.tensor(&to));
-    const std::vector<int64_t> perm = node.attributes().integers("perm");
-    std::vector<int64_t> inverse(perm.size());
-    for (size_t i = 0; i < perm.size(); ++i) inverse[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
-    builder_.place(&from, builder_.transpose_view(whole, inverse));
-    written_.insert(&node);
-    return {};
-  }
-
   Status lower(const ir::Node& node) {
     if (written_.contains(&node)) return {};
     if (node.op()->pointwise) return lower_pointwise(node);
-    if (is_view(node)) return lower_view(node);
-    if (node.is("concat")) return lower_concat(node);
+    if (is_view(node)) return lower_view(builder_, node, copy_);
+    if (node.is("concat")) return lower_concat(builder_, node, copy_);
     if (node.is("matmul")) return lower_matmul(node);
     if (node.is("conv")) return lower_conv(node);
     if (node.is("gather")) HR_TRY(weights_.place_rows(node));
@@ -102,30 +54,6 @@ class GraphLowering {
     HR_ASSIGN(std::vector<TensorIndex> inputs, builder_.tensors(node.inputs()));
     HR_ASSIGN(const TensorIndex output, builder_.tensor(node.output()));
     builder_.add_step("pointwise", node, std::move(inputs), {output}, {{"program", program.text()}});
-    return {};
-  }
-
-  Status lower_view(const ir::Node& node) {
-    if (!builder_.has_tensor(node.output())) {
-      HR_ASSIGN(const bool placed, builder_.place_view(node));
-      if (placed) return {};
-    }
-    // A reshape that no strides describe: its input is copied to where the result lies, in row-major order.
-    HR_ASSIGN(const TensorIndex from, builder_.tensor(node.input(0)));
-    HR_ASSIGN(const TensorIndex to, builder_.tensor(node.output()));
-    const std::optional<TensorIndex> target = builder_.reshape_view(to, node.input(0)->shape());
-    if (!target) return internal_error("'{}': the result of a reshape is not row-major", node.name());
-    builder_.add_step("copy", node, {from}, {*target});
-    return {};
-  }
-
-  Status lower_concat(const ir::Node& node) {
-    HR_ASSIGN(const std::vector<TensorIndex> windows, builder_.concat_windows(node));
-    for (size_t i = 0; i < windows.size(); ++i) {
-      HR_ASSIGN(const TensorIndex piece, builder_.tensor(node.input(i)));
-      if (!(builder_.at(piece) == builder_.at(windows[i])))
-        builder_.add_step("copy", node, {piece}, {windows[i]});
-    }
     return {};
   }
 
@@ -170,6 +98,9 @@ class GraphLowering {
   const ir::Graph& graph_;
   PlanBuilder builder_;
   CpuWeights weights_;
+  const CopyStep copy_ = [this](const ir::Node& node, TensorIndex from, TensorIndex to) {
+    builder_.add_step("copy", node, {from}, {to});
+  };
   std::set<const ir::Node*> written_;  // transposes whose result is written by the step of their input
 };
 
