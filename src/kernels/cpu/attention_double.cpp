@@ -61,12 +61,12 @@ class DoubleAttention : public StepKernel {
       most = score > most || std::isnan(score) ? score : most;
     }
     const bool nothing = most == -std::numeric_limits<double>::infinity();
-    for (int64_t t = 0; t < seen && !nothing; ++t) sum += scores[t] = std::exp(scores[t] - most);
+    for (int64_t t = 0; t < seen; ++t) sum += scores[t] = nothing ? 0 : std::exp(scores[t] - most);
     for (int64_t e = 0; e < form_.width; ++e) {
       double value = 0;
-      for (int64_t t = 0; t < seen && !nothing; ++t)
+      for (int64_t t = 0; t < seen; ++t)
         value += scores[t] * v[t * row_stride(form_.v) + e * column_stride(form_.v)];
-      out[e * column_stride(form_.out)] = nothing ? 0 : value / sum;
+      out[e * column_stride(form_.out)] = nothing ? value : value / sum;
     }
   }
 

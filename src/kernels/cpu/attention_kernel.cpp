@@ -4,6 +4,7 @@
 // exponentials all run along vectors of queries, and keys and values are read where they lie. Where there are
 // few queries, those of all heads that share their keys make one block.
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "kernels/cpu/attention_form.h"
@@ -47,6 +48,9 @@ class AttentionKernel : public StepKernel {
   void add_mask(const Addresses& at, const Memory& memory, const Block& block, int64_t first,
                 int64_t count) const;
   void mask_future(const Memory& memory, const Block& block, int64_t first, int64_t count) const;
+  // Adds the values of a tile of keys by their weights, which lie where the scores were.
+  void add_values(const Memory& memory, const Block& block, int64_t first, int64_t count, const float* values,
+                  int64_t value_row) const;
   void store(const Addresses& at, const Memory& memory, const Block& block) const;
 
   AttentionForm form_;
@@ -204,10 +208,38 @@ void AttentionKernel::run_block(const Addresses& at, const Memory& memory, const
     for (int64_t i = 0; i < block.count && first > 0; ++i)
       for (int64_t e = 0; e < padded_width_; ++e) memory.acc[i * padded_width_ + e] *= memory.factor[i];
     const auto [values, value_row] = rows(v, v_start, first, count, memory.v, padded_width_);
-    tiles_.product(block.count, padded_width_, count, memory.scores, 1, columns, values, value_row,
-                   memory.acc, padded_width_, true);
+    add_values(memory, block, first, count, values, value_row);
   }
   store(at, memory, block);
+}
+
+bool all_finite(const float* values, int64_t rows, int64_t columns, int64_t row_stride) {
+  constexpr uint32_t kExponent = 0x7F800000;
+  uint32_t found = 0;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t i = 0; i < columns; ++i) {
+      uint32_t bits = 0;
+      std::memcpy(&bits, values + row * row_stride + i, sizeof(bits));
+      found |= static_cast<uint32_t>((bits & kExponent) == kExponent);
+    }
+  return found == 0;
+}
+
+void AttentionKernel::add_values(const Memory& memory, const Block& block, int64_t first, int64_t count,
+                                 const float* values, int64_t value_row) const {
+  // A later key takes no part in a causal query, and a weight of 0 is no part only of a finite value.
+  const int64_t least_seen = unit_heads_ == 1 ? block.first + 1 : 1;
+  const bool hides = form_.causal && first + count > least_seen;
+  if (!hides || all_finite(values, count, padded_width_, value_row)) {
+    tiles_.product(block.count, padded_width_, count, memory.scores, 1, block.columns, values, value_row,
+                   memory.acc, padded_width_, true);
+    return;
+  }
+  for (int64_t i = 0; i < block.count; ++i) {
+    const int64_t seen = std::clamp<int64_t>(place(block.first + i).second + 1 - first, 0, count);
+    tiles_.product(1, padded_width_, seen, memory.scores + i, 1, block.columns, values, value_row,
+                   memory.acc + i * padded_width_, padded_width_, true);
+  }
 }
 
 void AttentionKernel::store(const Addresses& at, const Memory& memory, const Block& block) const {
@@ -217,12 +249,9 @@ void AttentionKernel::store(const Addresses& at, const Memory& memory, const Blo
   for (int64_t i = 0; i < block.count; ++i) {
     const auto [head, query] = place(block.first + i);
     float* acc = memory.acc + i * padded_width_;
-    if (memory.sum[i] == 0) {  // a query that attends to nothing gives 0, even where values are infinite
-      std::fill_n(acc, form_.width, 0.0f);
-    } else {
-      const float factor = 1.0f / memory.sum[i];
-      for (int64_t e = 0; e < form_.width; ++e) acc[e] *= factor;
-    }
+    // All weights of a query that attends to nothing are 0, and so is their sum.
+    const float factor = memory.sum[i] == 0 ? 1.0f : 1.0f / memory.sum[i];
+    for (int64_t e = 0; e < form_.width; ++e) acc[e] *= factor;
     const int64_t row = start + head * head_stride(out) + query * row_stride(out);
     store(acc, out.at(at) + row * dtype_size(out.dtype), column_stride(out), form_.width);
   }

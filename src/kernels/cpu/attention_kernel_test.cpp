@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -156,17 +157,60 @@ TEST(AttentionKernel, IsZeroWhereThereAreNoKeys) {
   step.expect(0, [](const Sizes&) { return 0.0; });
 }
 
-TEST(AttentionKernel, IsZeroWhereAQueryAttendsNothingWhateverTheValues) {
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF64}) {
+constexpr DType kComputed[] = {DType::kF32, DType::kBF16, DType::kF64};
+
+TEST(AttentionKernel, SpreadsMaskedValuesThatAreNotFinite) {
+  for (const DType dtype : kComputed) {
     TestStep step(attention_kernels(), "attention");
     for (int i = 0; i < 3; ++i) step.input(dense(dtype, {1, 4, 8}));
     step.input(dense(DType::kBool, {4, 4})).output(dense(dtype, {1, 4, 8}));
     for (size_t i = 0; i < 2; ++i) step.fill_random(i, -1, 1);
-    step.fill(2, [](const Sizes& at) { return at[1] == 3 ? kInfinity : 0.5; });
-    step.fill(3, [](const Sizes& at) { return at[0] != 1; });
+    step.fill(2, [](const Sizes& at) { return at[1] == 3 && at[2] == 5 ? kInfinity : 0.5; });
+    // The first query sees all, the second nothing, the others all but the last key.
+    step.fill(3, [](const Sizes& at) { return at[0] == 0 || (at[0] != 1 && at[1] != 3); });
     ASSERT_TRUE(step.run().ok());
-    step.expect(0, [](const Sizes& at) { return at[1] == 1 ? 0 : kInfinity; });
+    step.expect(0, [](const Sizes& at) {
+      if (at[2] == 5) return at[1] == 0 ? kInfinity : std::nan("");
+      return at[1] == 1 ? 0 : 0.5;
+    });
   }
+}
+
+TEST(AttentionKernel, SpreadsMaskedKeysThatAreNaN) {
+  for (const DType dtype : kComputed)
+    for (const DType mask : {DType::kBool, dtype}) {
+      TestStep step(attention_kernels(), "attention");
+      for (int i = 0; i < 3; ++i) step.input(dense(dtype, {2, 70, 8}));
+      step.input(dense(mask, {2, 1, 70})).output(dense(dtype, {2, 70, 8}));
+      for (const size_t i : {0, 1, 2}) step.fill(i, [](const Sizes&) { return 0.5; });
+      step.fill(1, [](const Sizes& at) { return at[0] == 0 && at[1] == 66 ? std::nan("") : 0.5; });
+      step.fill(3, [&](const Sizes& at) {
+        return mask == DType::kBool ? at[2] != 66 : (at[2] == 66 ? -kInfinity : 0);
+      });
+      ASSERT_TRUE(step.run().ok());
+      step.expect(0, [](const Sizes& at) { return at[0] == 0 ? std::nan("") : 0.5; });
+    }
+}
+
+// By one head's queries in blocks, and by few queries of heads that share their keys.
+TEST(AttentionKernel, TakesNoPartOfKeysThatCausalityHides) {
+  for (const auto& [heads, groups, length] : {std::array<int64_t, 3>{2, 2, 150}, {4, 2, 9}})
+    for (const DType dtype : kComputed) {
+      TestStep step(attention_kernels(), "attention");
+      step.input(dense(dtype, {heads, length, 8}));
+      for (int i = 0; i < 2; ++i) step.input(dense(dtype, {groups, length, 8}));
+      step.output(dense(dtype, {heads, length, 8}));
+      const int64_t bad_key = length - 5, bad_value = length - 3;
+      step.fill(0, [](const Sizes&) { return 0.5; });
+      step.fill(1, [&](const Sizes& at) { return at[1] == bad_key ? std::nan("") : 0.5; });
+      step.fill(2, [&](const Sizes& at) { return at[1] == bad_value ? kInfinity : 0.5; });
+      step.set("causal", true);
+      ASSERT_TRUE(step.run(2).ok());
+      step.expect(0, [&](const Sizes& at) { return at[1] < bad_key ? 0.5 : std::nan(""); });
+      step.fill(1, [](const Sizes&) { return 0.5; });
+      ASSERT_TRUE(step.run(2).ok());
+      step.expect(0, [&](const Sizes& at) { return at[1] < bad_value ? 0.5 : kInfinity; });
+    }
 }
 
 TEST(AttentionKernel, RefusesMalformedSteps) {

@@ -37,7 +37,8 @@ struct Attention {
   bool causal;
 };
 
-// One head: q [S, D], k [T, D], v [T, E], mask read by `masked(s, t)`, which is added; -inf: not attended.
+// One head: q [S, D], k [T, D], v [T, E], mask read by `masked(s, t)`, which is added; -inf: a weight of 0,
+// unless the score was NaN or +inf.
 template <class Masked>
 void attend(const Attention& a, const double* q, const double* k, const double* v, double* out,
             Masked masked) {
@@ -52,15 +53,14 @@ void attend(const Attention& a, const double* q, const double* k, const double* 
       score = score * a.scale + masked(s, t);
       most = std::isnan(score) ? score : std::max(most, score);
     }
-    if (most == -std::numeric_limits<double>::infinity()) continue;  // attends to nothing: 0
+    const bool nothing = most == -std::numeric_limits<double>::infinity();  // is attended: all weights are 0
     for (int64_t t = 0; t < seen; ++t) {
       double& score = scores[static_cast<size_t>(t)];
-      score = std::exp(score - most);
+      score = nothing ? 0 : std::exp(score - most);
       sum += score;
     }
     for (int64_t t = 0; t < seen; ++t) {
-      const double weight = scores[static_cast<size_t>(t)] / sum;
-      if (weight == 0) continue;  // a masked key, whatever its value
+      const double weight = nothing ? 0 : scores[static_cast<size_t>(t)] / sum;
       for (int64_t e = 0; e < a.width; ++e) out[s * a.width + e] += weight * v[t * a.width + e];
     }
   }

@@ -49,8 +49,8 @@ DEVICE void multiply(const GeneratedArgs<5>& args) {
   }
 }
 
-// A score with its mask; -inf: not attended.
-template <class A> DEVICE A masked(A score, b8 attend) { return attend.bits != 0 ? score : -infinity(); }
+// A score with its mask added; -inf: a weight of 0, unless the score was NaN or +inf.
+template <class A> DEVICE A masked(A score, b8 attend) { return attend.bits != 0 ? score : score - infinity(); }
 template <class A, class M> DEVICE A masked(A score, M added) { return score + widen(added); }
 
 // The same of a score in powers of 2.
@@ -103,7 +103,6 @@ DEVICE void attend(const GeneratedArgs<5>& args, double scale) {
         if (mask.data) score = masked(score, input<M>(mask)[at[3] + t * static_cast<Int>(mask.strides[rank - 1])]);
       }
       const A high = fn_maximum(most, reduce_warp<Most>(score));
-      if (high == -infinity()) continue;
       const A weight = score == -infinity() ? A(0) : fn_exp(score - high);
       const A keep = most == -infinity() ? A(0) : fn_exp(most - high);
       total = total * keep + reduce_warp<Add>(weight);
@@ -112,7 +111,6 @@ DEVICE void attend(const GeneratedArgs<5>& args, double scale) {
       const int count = seen - begin < 32 ? static_cast<int>(seen - begin) : 32;
       for (int j = 0; j < count; ++j) {
         const A share_of = SHUFFLE(weight, j);
-        if (share_of == A(0)) continue;  // a masked key, whatever its value
         const Int v_at = at[2] + (begin + j) * static_cast<Int>(v.strides[rank - 2]);
 #pragma unroll
         for (int i = 0; i < kParts; ++i) {
@@ -127,7 +125,7 @@ DEVICE void attend(const GeneratedArgs<5>& args, double scale) {
       const int e = i * 32 + lane;
       if (e < width)
         output<T>(args.tensors[4])[at[4] + e * static_cast<Int>(args.tensors[4].strides[rank - 1])] =
-            narrow<T>(total == A(0) ? A(0) : sum[i] / total);
+            narrow<T>(total == A(0) ? sum[i] : sum[i] / total);
     }
     SYNC_WARP();
   }
