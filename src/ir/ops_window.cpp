@@ -110,6 +110,19 @@ Result<Types> infer_pool(const Node& node) {
   return Types{std::move(result)};
 }
 
+Result<Types> infer_max_pool(const Node& node) {
+  HR_TRY(require_present(node, {0}));
+  if (node.input(0)->dtype() == DType::kBool)
+    return op_error(node, "'{}' is bool; it must be numbers", node.input(0)->name());
+  return infer_pool(node);
+}
+
+Result<Types> infer_avg_pool(const Node& node) {
+  HR_TRY(require_present(node, {0}));
+  HR_TRY(require_float(node, 0));
+  return infer_pool(node);
+}
+
 Result<Types> infer_adaptive_pool(const Node& node) {
   HR_TRY(require_present(node, {0}));
   const Value& x = *node.input(0);
@@ -150,7 +163,7 @@ std::vector<OpInfo> window_ops() {
        1,
        1,
        {kernel, stride, dilation, low, high, last},
-       infer_pool,
+       infer_max_pool,
        "Largest value of each window."},
       {"avg_pool",
        1,
@@ -162,7 +175,7 @@ std::vector<OpInfo> window_ops() {
         last,
         {"count_padding", kBool, false, "padding counts in the divisor"},
         {"divisor", kInt, false, "instead of the count; 0: the count"}},
-       infer_pool,
+       infer_avg_pool,
        "Mean of each window."},
       {"adaptive_avg_pool",
        1,

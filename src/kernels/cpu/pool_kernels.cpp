@@ -1,7 +1,9 @@
 // Pools: each place of the result is computed for a run of channels at once.
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
+#include "kernels/cpu/for_lane.h"
 #include "kernels/cpu/loop_nest.h"
 #include "kernels/cpu/step_kernel.h"
 #include "kernels/cpu/tile_functions.h"
@@ -95,7 +97,7 @@ class PoolKernel : public StepKernel {
     alignas(64) T acc[kRun], values[kRun];
     const bool direct = is_lane(x_.dtype) && x_.strides[1] == 1;
     const TileLoad load = tile_functions().load[static_cast<size_t>(x_.dtype)];
-    std::fill_n(acc, n, kind_ == PoolKind::kMax ? -std::numeric_limits<T>::infinity() : T(0));
+    std::fill_n(acc, n, kind_ == PoolKind::kMax ? least() : T(0));
     const size_t dims = y_.shape.size() - 2;
     const bool long_sum = kind_ != PoolKind::kMax && taps > kSumTaps;
     double total[kRun];
@@ -127,6 +129,13 @@ class PoolKernel : public StepKernel {
       for (int64_t i = 0; i < n; ++i) acc[i] /= divisor;
     }
     tile_functions().store[static_cast<size_t>(y_.dtype)](acc, to, y_.strides[1], n);
+  }
+
+  // The least number of x's dtype.
+  T least() const {
+    if constexpr (std::is_floating_point_v<T>) return -std::numeric_limits<T>::infinity();
+    if (x_.dtype == DType::kU8) return T(0);
+    return static_cast<T>(std::numeric_limits<int64_t>::min() >> (64 - 8 * dtype_size(x_.dtype)));
   }
 
   static void move_into(T* acc, double* total, int64_t n) {
@@ -189,7 +198,8 @@ Result<std::unique_ptr<StepKernel>> make_pool(const StepShapes& step) {
     return malformed(step, "its input is of {} dims and its result of {}", rank,
                      step.outputs[0].shape.size());
   StepTensor x = channels_first(*step.inputs[0], last), y = channels_first(step.outputs[0], last);
-  if (!is_float(x.dtype) || x.dtype != y.dtype || x.shape[0] != y.shape[0] || x.shape[1] != y.shape[1])
+  const bool computed = is_float(x.dtype) || (kind == PoolKind::kMax && x.dtype != DType::kBool);
+  if (!computed || x.dtype != y.dtype || x.shape[0] != y.shape[0] || x.shape[1] != y.shape[1])
     return malformed(step, "{} of sizes {} are not pooled to {} of sizes {}", dtype_name(x.dtype),
                      to_text(x.shape), dtype_name(y.dtype), to_text(y.shape));
   Window window;
@@ -198,10 +208,7 @@ Result<std::unique_ptr<StepKernel>> make_pool(const StepShapes& step) {
   }
   if (y.elements() > 0 && kind == PoolKind::kAdaptive && x.elements() == 0)
     return malformed(step, "there is nothing to pool in sizes {}", to_text(x.shape));
-  if (x.dtype == DType::kF64)
-    return std::unique_ptr<StepKernel>(
-        std::make_unique<PoolKernel<double>>(kind, window, x, y, step.threads));
-  return std::unique_ptr<StepKernel>(std::make_unique<PoolKernel<float>>(kind, window, x, y, step.threads));
+  return make_for_lane<PoolKernel>(lane_of(x.dtype), kind, window, x, y, step.threads);
 }
 
 constexpr KernelRow kRows[] = {{"max_pool", make_pool<PoolKind::kMax>},

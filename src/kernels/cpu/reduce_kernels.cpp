@@ -6,6 +6,7 @@
 
 #include <limits>
 
+#include "kernels/cpu/for_lane.h"
 #include "kernels/cpu/lane_io.h"
 #include "kernels/cpu/loop_nest.h"
 #include "kernels/cpu/step_kernel.h"

@@ -1,4 +1,5 @@
 // arg_reduce and cumsum: walks along one axis.
+#include "kernels/cpu/for_lane.h"
 #include "kernels/cpu/lane_io.h"
 #include "kernels/cpu/loop_nest.h"
 #include "kernels/cpu/reduce_kernels.h"

@@ -14,19 +14,22 @@ struct Pool {
   Sizes in_spatial, out_spatial;
   int64_t in_cells = 0, out_cells = 0, channels = 0;
 
-  double& from(int64_t n, int64_t cell, int64_t c) const {
-    return in.floats[static_cast<size_t>((n * in_cells + cell) * channels + c)];
+  template <class T = double>
+  T& from(int64_t n, int64_t cell, int64_t c) const {
+    return in.get<T>()[static_cast<size_t>((n * in_cells + cell) * channels + c)];
   }
-  double& to(int64_t n, int64_t cell, int64_t c) const {
-    return out.floats[static_cast<size_t>((n * out_cells + cell) * channels + c)];
+  template <class T = double>
+  T& to(int64_t n, int64_t cell, int64_t c) const {
+    return out.get<T>()[static_cast<size_t>((n * out_cells + cell) * channels + c)];
   }
 };
 
-Result<Pool> read_pool(const Call& call) {
+Result<Pool> read_pool(const Call& call, bool floats_only = true) {
   const View* input = call.input(0);
   HR_TRY(call.expect(input && input->rank() >= 3 && call.outputs[0].rank() == input->rank(),
                      "it needs an input and a result of rank 3 at least"));
-  HR_TRY(call.expect(is_float(input->dtype) && is_float(call.outputs[0].dtype), "it pools floats only"));
+  HR_TRY(call.expect(input->dtype == call.outputs[0].dtype, "the result is of another dtype"));
+  HR_TRY(call.expect(is_float(input->dtype) || !floats_only, "it pools floats only"));
   const auto order = channels_last_order(input->rank(), call.attributes.flag("channels_last"));
   Pool pool;
   const View x = permute(*input, order);
@@ -49,10 +52,9 @@ Result<Window> read_window(const Call& call, const Pool& pool) {
   return Window::read(call, std::move(kernel));
 }
 
-Status max_pool(const Call& call) {
-  HR_ASSIGN(const Pool pool, read_pool(call));
-  HR_ASSIGN(const Window window, read_window(call, pool));
-  for (double& value : pool.out.floats) value = -std::numeric_limits<double>::infinity();
+template <class T>
+void take_most(const Pool& pool, const Window& window, T least) {
+  for (T& value : pool.out.get<T>()) value = least;
   int64_t to = 0;
   for_each_index(pool.out_spatial, [&](const Sizes& at) {
     for_each_index(window.kernel, [&](const Sizes& cell) {
@@ -60,13 +62,26 @@ Status max_pool(const Call& call) {
       if (from < 0) return;
       for (int64_t n = 0; n < pool.y.shape[0]; ++n)
         for (int64_t c = 0; c < pool.channels; ++c) {
-          const double value = pool.from(n, from, c);
-          double& most = pool.to(n, to, c);
-          if (value > most || std::isnan(value)) most = value;
+          const T value = pool.from<T>(n, from, c);
+          T& most = pool.to<T>(n, to, c);
+          if (value > most || value != value) most = value;  // NaN is the most
         }
     });
     ++to;
   });
+}
+
+Status max_pool(const Call& call) {
+  HR_ASSIGN(const Pool pool, read_pool(call, false));
+  HR_ASSIGN(const Window window, read_window(call, pool));
+  const DType dtype = pool.in.dtype;
+  if (is_float(dtype)) {
+    take_most<double>(pool, window, -std::numeric_limits<double>::infinity());
+  } else {
+    const bool has_sign = dtype != DType::kU8 && dtype != DType::kBool;
+    const auto bits = 64 - 8 * dtype_size(dtype);
+    take_most<int64_t>(pool, window, has_sign ? std::numeric_limits<int64_t>::min() >> bits : 0);
+  }
   store_rounded(pool.out, pool.y);
   return {};
 }

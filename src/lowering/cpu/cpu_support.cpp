@@ -1,145 +1,33 @@
 #include "lowering/cpu/cpu_support.h"
 
-#include <algorithm>
-#include <span>
-
-#include "core/error.h"
-#include "core/pointwise.h"
 #include "kernels/cpu/pointwise_kernel.h"
+#include "lowering/support_checks.h"
 
 namespace headrace::cpu {
 
 namespace {
 
-Support yes() { return {}; }
-template <class... Args>
-Support no(fmt::format_string<Args...> format, Args&&... args) {
-  return {fmt::format(format, std::forward<Args>(args)...)};
-}
-
-Support supports_function(Pointwise function, DType dtype) {
-  if (computes(function, dtype)) return yes();
-  return no("{} of {} is not defined", info(function).name, dtype_name(dtype));
-}
-
-Support check_single(const ir::Node& node) {
-  const PointwiseInfo& row = *node.op()->pointwise;
-  const ir::Value* operand = node.input(row.function == Pointwise::kWhere ? 1 : 0);
-  return supports_function(row.function, operand->dtype());
-}
-
-Support check_program(const ir::Node& node) {
-  const Result<PointwiseProgram> program = PointwiseProgram::parse(node.attributes().text("program"));
-  if (!program.ok()) return no("{}", program.status().message());
-  for (const PointwiseInstruction& step : program->instructions) {
-    const size_t operand = step.function == Pointwise::kWhere ? 1 : 0;
-    const Support support = supports_function(step.function, program->dtype(step.operands[operand]));
-    if (!support.ok()) return support;
-  }
-  return yes();
-}
-
-Support check_epilogue(const ir::Node& node) {
-  const std::string name = node.attributes().text("epilogue");
-  if (name.empty()) return yes();
-  const PointwiseInfo* found = find_pointwise(name);
-  if (!found || found->operands != 1 || found->to_bool || found->function == Pointwise::kCast)
-    return no("an epilogue of '{}' is not supported; functions of one operand and its dtype are", name);
-  return supports_function(found->function, node.output()->dtype());
-}
-
-Support check_any(const ir::Node&) { return yes(); }
-
-Support check_floats(const ir::Node& node) {
-  const DType dtype = node.input(0)->dtype();
-  if (is_float(dtype)) return yes();
-  return no("{} of {} is not supported; f16, bf16, f32 and f64 are", node.op()->name, dtype_name(dtype));
-}
-
 Support check_matmul(const ir::Node& node) {
-  if (node.output()->dtype() == DType::kBool) return no("matmul of bool is not supported; numbers are");
-  if (node.input(0)->rank() < 2 || node.input(1)->rank() < 2)
-    return no("matmul of vectors is not supported; matrices are");
-  return check_epilogue(node);
-}
-
-Support check_window(const ir::Node& node) {
-  const int64_t rank = node.input(0)->rank();
-  if (rank < 3 || rank > 5)
-    return no("{} over {} dimensions is not supported; 1, 2 and 3 are", node.op()->name, rank - 2);
-  return check_floats(node);
+  if (node.input(0)->rank() >= 2 && node.input(1)->rank() >= 2) return supported();
+  return not_supported("matmul of vectors is not supported; matrices are");
 }
 
 Support check_conv(const ir::Node& node) {
-  const Support support = check_window(node);
-  if (!support.ok()) return support;
-  if (!is_static(node.input(1)->shape()))
-    return no("conv with a weight of sizes {} that change is not supported", to_text(node.input(1)->shape()));
-  return check_epilogue(node);
-}
-
-// Operands that are computed in another type than x: only f64 beside a shorter float differs so.
-Support check_one_type(const ir::Node& node) {
-  const bool wide = node.input(0)->dtype() == DType::kF64;
-  for (const ir::Value* input : node.inputs())
-    if (input && input->dtype() != DType::kBool && (input->dtype() == DType::kF64) != wide)
-      return no("{} of {} and {} is not supported; give both one dtype", node.op()->name,
-                dtype_name(node.input(0)->dtype()), dtype_name(input->dtype()));
-  return check_floats(node);
+  const Shape& weight = node.input(1)->shape();
+  if (is_static(weight)) return supported();
+  return not_supported("conv with a weight of sizes {} that change is not supported", to_text(weight));
 }
 
 Support check_attention(const ir::Node& node) {
-  if (node.input(0)->rank() < 3) return no("attention without a dimension of heads is not supported");
-  return check_one_type(node);
+  if (node.input(0)->rank() >= 3) return supported();
+  return not_supported("attention without a dimension of heads is not supported");
 }
 
-Support check_cumsum(const ir::Node& node) {
-  if (node.input(0)->dtype() == DType::kBool) return no("cumsum of bool is not supported; numbers are");
-  return yes();
-}
-
-struct Row {
-  std::string_view op;
-  Support (*check)(const ir::Node&);
-};
-constexpr Row kRows[] = {
-    {"pointwise", check_program},
-    {"matmul", check_matmul},
-    {"conv", check_conv},
-    {"batch_norm", check_one_type},
-    {"layer_norm", check_one_type},
-    {"rms_norm", check_one_type},
-    {"group_norm", check_one_type},
-    {"softmax", check_floats},
-    {"attention", check_attention},
-    {"rotary", check_one_type},
-    {"reduce", check_any},
-    {"arg_reduce", check_any},
-    {"cumsum", check_cumsum},
-    {"max_pool", check_window},
-    {"avg_pool", check_window},
-    {"adaptive_avg_pool", check_window},
-    {"reshape", check_any},
-    {"transpose", check_any},
-    {"expand", check_any},
-    {"slice", check_any},
-    {"concat", check_any},
-    {"pad", check_any},
-    {"gather", check_any},
-    {"gather_elements", check_any},
-    {"index", check_any},
-    {"iota", check_any},
-    {"fill", check_any},
-    {"dim_value", check_any},
-};
+constexpr SupportRow kLimits[] = {
+    {"matmul", check_matmul}, {"conv", check_conv}, {"attention", check_attention}};
 
 }  // namespace
 
-Support supports_node(const ir::Node& node) {
-  if (node.op()->pointwise) return check_single(node);
-  for (const Row& row : kRows)
-    if (node.is(row.op)) return row.check(node);
-  return no("the cpu back end has no kernel for {}", node.op()->name);
-}
+Support supports_node(const ir::Node& node) { return check_support(node, {"cpu", computes, kLimits}); }
 
 }  // namespace headrace::cpu

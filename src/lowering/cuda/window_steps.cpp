@@ -84,7 +84,7 @@ Status write_pool(StepWriter& writer, const ir::Node& node) {
     step.text.declarations = window_struct(node, node.attributes().integers("kernel"));
     const int64_t width = StepWriter::vector_width({node.output()->dtype()});
     step.text.call =
-        fmt::format("pool<{0}, {1}, $_window, {2}<ComputeOf<{0}>>, {3}, {4}, {5}, %>(args);", type, spatial,
+        fmt::format("pool<{0}, {1}, $_window, {2}<{0}>, {3}, {4}, {5}, %>(args);", type, spatial,
                     node.is("max_pool") ? "MostOfWindow" : "MeanOfWindow",
                     node.attributes().flag("count_padding"), node.attributes().integer("divisor", 0), width);
     step.attributes = {{std::string(kWidth), width}, {std::string(kVectors), Sizes{0, 1}}};

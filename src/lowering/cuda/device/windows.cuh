@@ -119,13 +119,26 @@ DEVICE void each_cell(const GeneratedHead& head, const GeneratedTensor& x, const
       }
 }
 
+// The least T, as it is computed in.
+template <class T, class A> struct LeastOf {
+  DEVICE static A value() { return static_cast<T>(-1) < static_cast<T>(0) ? static_cast<A>(Extreme<i64>::low() >> (64 - 8 * static_cast<int>(sizeof(T)))) : A(0); }
+};
+template <class T> struct LeastOf<T, float> {
+  DEVICE static float value() { return -infinity(); }
+};
+template <class T> struct LeastOf<T, double> {
+  DEVICE static double value() { return -static_cast<double>(infinity()); }
+};
+
 // What a pool makes of a window: the most, or a mean.
-template <class A> struct MostOfWindow {
+template <class T> struct MostOfWindow {
+  typedef ComputeOf<T> A;
   static constexpr bool kCounts = false;
-  DEVICE static A start() { return Extreme<A>::low(); }
+  DEVICE static A start() { return LeastOf<T, A>::value(); }
   DEVICE static A of(A a, A b) { return fn_maximum(a, b); }
 };
-template <class A> struct MeanOfWindow {
+template <class T> struct MeanOfWindow {
+  typedef ComputeOf<T> A;
   static constexpr bool kCounts = true;
   DEVICE static A start() { return A(0); }
   DEVICE static A of(A a, A b) { return a + b; }
