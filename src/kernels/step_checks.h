@@ -7,14 +7,15 @@
 
 #include "core/error.h"
 #include "core/pointwise.h"
+#include "kernels/refused_plan.h"
 #include "kernels/step_form.h"
 
 namespace headrace {
 
 template <class... Args>
 Status malformed(const StepForm& step, fmt::format_string<Args...> format, Args&&... args) {
-  return corrupt("step '{}' ({}): {}; the engine file is damaged", step.step->label, step.step->kernel,
-                 fmt::format(format, std::forward<Args>(args)...));
+  return refused_plan("step '{}' ({}): {}", step.step->label, step.step->kernel,
+                      fmt::format(format, std::forward<Args>(args)...));
 }
 
 inline std::string sizes_text(std::span<const int64_t> sizes) { return to_text(sizes); }

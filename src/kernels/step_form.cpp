@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "engine/sizes.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace {
 namespace {
@@ -20,9 +21,8 @@ Result<StepTensor> evaluate_tensor(const Plan& plan, TensorIndex index, const Di
   HR_ASSIGN(const int64_t size, buffer.size.evaluate(dims));
   const std::optional<int64_t> end = window_end(tensor.shape, tensor.strides, tensor.offset);
   if (!end || *end > size / dtype_size(from.dtype))
-    return corrupt(
-        "a tensor of sizes {} and strides {} at {} leaves its buffer of {} bytes; the engine file is damaged",
-        to_text(tensor.shape), to_text(tensor.strides), tensor.offset, size);
+    return refused_plan("a tensor of sizes {} and strides {} at {} leaves its buffer of {} bytes",
+                        to_text(tensor.shape), to_text(tensor.strides), tensor.offset, size);
   if (buffer.kind == BufferKind::kWeight) tensor.weight = buffer.index;
   return tensor;
 }

@@ -5,6 +5,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/onednn.h"
 #include "kernels/cpu/step_kernel.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::cpu {
 
@@ -83,10 +84,8 @@ class CpuKernels : public Kernels {
                           plan->fingerprint, fingerprint());
     for (const Step& step : plan->steps)
       if (!find_row(step.kernel))
-        return corrupt(
-            "step '{}' asks for the kernel '{}', which the cpu back end does not have; the engine file is "
-            "damaged",
-            step.label, step.kernel);
+        return refused_plan("step '{}' asks for the kernel '{}', which the cpu back end does not have",
+                            step.label, step.kernel);
     return std::unique_ptr<Executable>(std::make_unique<CpuExecutable>(std::move(plan)));
   }
 };

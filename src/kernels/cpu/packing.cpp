@@ -21,10 +21,8 @@ constexpr std::string_view kConvAttributes[] = {"stride", "dilation",   "pad_low
                                                 "groups", "transposed", "output_padding", "channels_last"};
 
 Status bad_attributes(const RecipeStep& step) {
-  return corrupt(
-      "a weight of sizes {} cannot be packed with the attributes of its recipe ('{}'); the engine file is "
-      "damaged",
-      to_text(step.shape), step.attributes.text("layout"));
+  return refused_plan("a weight of sizes {} cannot be packed with the attributes of its recipe ('{}')",
+                      to_text(step.shape), step.attributes.text("layout"));
 }
 
 Result<PackedLayout> choose_matmul(const RecipeStep& step, DType dtype) {

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "kernels/cuda/generated_step.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::cuda {
 
@@ -10,7 +11,7 @@ Result<std::shared_ptr<const GeneratedCode>> GeneratedCode::load(const CudaDevic
   auto loaded = std::make_shared<GeneratedCode>(device);
   if (code.empty()) return std::shared_ptr<const GeneratedCode>(std::move(loaded));
   const auto binaries = unpack_code(code);
-  if (!binaries) return corrupt("the engine's kernels cannot be read; the engine file is damaged");
+  if (!binaries) return refused_plan("the engine's kernel binaries cannot be read");
   const CurrentContext current(device);
   for (size_t i = 0; i < binaries->size(); ++i) {
     const std::span<const std::byte> binary = (*binaries)[i];
@@ -34,13 +35,12 @@ GeneratedCode::~GeneratedCode() {
 
 Result<CUfunction> GeneratedCode::function(int64_t module, const std::string& name) const {
   if (module < 0 || module >= static_cast<int64_t>(modules_.size()))
-    return corrupt("the function '{}' is in kernel binary {} of {}; the engine file is damaged", name, module,
-                   modules_.size());
+    return refused_plan("the function '{}' is in kernel binary {} of {}", name, module, modules_.size());
   CUfunction function = nullptr;
   const CUresult result =
       device_.api().cuModuleGetFunction(&function, modules_[static_cast<size_t>(module)], name.c_str());
   if (result == CUDA_ERROR_NOT_FOUND)
-    return corrupt("kernel binary {} has no function '{}'; the engine file is damaged", module, name);
+    return refused_plan("kernel binary {} has no function '{}'", module, name);
   HR_TRY(check(result, fmt::format("look for the function '{}'", name)));
   return function;
 }

@@ -7,6 +7,7 @@
 #include "kernels/cuda/generated_launch.h"
 #include "kernels/cuda/generated_step.h"
 #include "kernels/cuda/step_kernel.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::cuda {
 
@@ -21,8 +22,8 @@ class GeneratedKernel : public StepKernel {
     auto kernel = std::make_unique<GeneratedKernel>(*shapes.device);
     const Step& step = *shapes.step;
     if (shapes.inputs.size() + shapes.outputs.size() > kGeneratedOperands)
-      return corrupt("step '{}' has {} operands; the engine file is damaged", step.label,
-                     shapes.inputs.size() + shapes.outputs.size());
+      return refused_plan("step '{}' has {} operands", step.label,
+                          shapes.inputs.size() + shapes.outputs.size());
     kernel->operands_ = shapes.inputs;
     for (const StepTensor& output : shapes.outputs) kernel->operands_.emplace_back(output);
     std::vector<std::optional<GeneratedOperand>> operands;

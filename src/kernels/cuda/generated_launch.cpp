@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "kernels/cuda/generated_step.h"
 #include "kernels/cuda/generated_walk.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::cuda {
 
@@ -37,9 +38,7 @@ class Planner {
   }
 
  private:
-  Status malformed(std::string_view what) const {
-    return corrupt("step '{}': {}; the engine file is damaged", label_, what);
-  }
+  Status malformed(std::string_view what) const { return refused_plan("step '{}': {}", label_, what); }
 
   Status check() const {
     const std::string_view rules[] = {kElementsRule, kTilesRule, kRowsRule, kEachRule, kGridRule};

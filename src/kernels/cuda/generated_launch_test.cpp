@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cuda/generated_step.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::cuda {
 namespace {
@@ -111,12 +112,12 @@ TEST(GeneratedLaunch, EvaluatesNumbersAndBlocks) {
 TEST(GeneratedLaunch, RefusesWhatDescribesNoLaunch) {
   const auto x = dense(DType::kF32, {2, 3});
   EXPECT_EQ(plan({}, "spiral", {x}).status().message(),
-            "step 'y': a launch by the rule 'spiral'; the engine file is damaged");
+            fmt::format("step 'y': a launch by the rule 'spiral'; {}", kRefusedPlan));
   EXPECT_EQ(plan({}, kElementsRule, {std::nullopt}).status().code(), Code::kCorrupt);
   EXPECT_EQ(plan({}, kRowsRule, {x, x}).status().code(), Code::kCorrupt);
   EXPECT_EQ(plan({}, kTilesRule, {x}).status().code(), Code::kCorrupt);
   EXPECT_EQ(plan({}, kElementsRule, {dense(DType::kF32, {4}), x}).status().message(),
-            "step 'y': an operand of sizes [4] does not broadcast to [2, 3]; the engine file is damaged");
+            fmt::format("step 'y': an operand of sizes [4] does not broadcast to [2, 3]; {}", kRefusedPlan));
 }
 
 TEST(GeneratedLaunch, RefusesSizesBeyondItsIndices) {

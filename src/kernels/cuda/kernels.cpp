@@ -7,6 +7,7 @@
 #include "kernels/cuda/generated_code.h"
 #include "kernels/cuda/libraries.h"
 #include "kernels/cuda/step_kernel.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::cuda {
 
@@ -102,10 +103,8 @@ class CudaKernels : public Kernels {
           plan->fingerprint, device.name(), here, device.sm());
     for (const Step& step : plan->steps)
       if (!find_row(step.kernel))
-        return corrupt(
-            "step '{}' asks for the kernel '{}', which the cuda back end does not have; the engine file is "
-            "damaged",
-            step.label, step.kernel);
+        return refused_plan("step '{}' asks for the kernel '{}', which the cuda back end does not have",
+                            step.label, step.kernel);
     HR_ASSIGN(std::shared_ptr<const GeneratedCode> code, GeneratedCode::load(device, plan->code));
     return std::unique_ptr<Executable>(
         std::make_unique<CudaExecutable>(LoadedPlan{libraries_, std::move(plan), std::move(code)}));

@@ -5,6 +5,7 @@
 
 #include "kernels/reference/op.h"
 #include "kernels/reference/reference_kernels.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::reference {
 
@@ -104,8 +105,8 @@ Result<PreparedTensor> evaluate_tensor(const Plan& plan, const PlanTensor& tenso
            !__builtin_add_overflow(last, reach, &last);
   }
   if (!sane || count > kMostElements || (count > 0 && last >= size / dtype_size(view.dtype)))
-    return corrupt("tensor {} at {} leaves its buffer of {} bytes",
-                   to_text(std::span<const int64_t>(view.shape)), offset, size);
+    return refused_plan("tensor {} at {} leaves its buffer of {} bytes",
+                        to_text(std::span<const int64_t>(view.shape)), offset, size);
   const int64_t bytes = count > 0 ? offset * dtype_size(view.dtype) : 0;
   return PreparedTensor{std::move(view), bytes};
 }
@@ -157,22 +158,23 @@ Status check_rows(const Plan& plan, const Step& step) {
     const Weight& rows = plan.weights[static_cast<size_t>(weight)];
     if (step.kernel != "gather" || i != 0 || tensor.dtype != rows.dtype ||
         tensor.shape != to_shape(rows.shape))
-      return corrupt("step '{}': rows of weight '{}' are read by something else than a gather of it",
-                     step.label, rows.name);
+      return refused_plan("step '{}': rows of weight '{}' are read by something else than a gather of it",
+                          step.label, rows.name);
   }
   return {};
 }
 
 Status check_step(const Plan& plan, const Step& step) {
   const Op* op = find_op(step.kernel);
-  if (!op) return corrupt("step '{}': the reference back end has no kernel '{}'", step.label, step.kernel);
+  if (!op)
+    return refused_plan("step '{}': the reference back end has no kernel '{}'", step.label, step.kernel);
   const auto inputs = static_cast<int>(step.inputs.size()), outputs = static_cast<int>(step.outputs.size());
   if (inputs < op->min_inputs || (op->max_inputs >= 0 && inputs > op->max_inputs) || outputs < 1 ||
       (op->max_outputs >= 0 && outputs > op->max_outputs))
-    return corrupt("step '{}': {} inputs and {} outputs do not fit kernel '{}'", step.label, inputs, outputs,
-                   step.kernel);
+    return refused_plan("step '{}': {} inputs and {} outputs do not fit kernel '{}'", step.label, inputs,
+                        outputs, step.kernel);
   for (const TensorIndex tensor : step.outputs)
-    if (tensor == kNone) return corrupt("step '{}': an output is absent", step.label);
+    if (tensor == kNone) return refused_plan("step '{}': an output is absent", step.label);
   return check_rows(plan, step);
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/reference/reference_kernels.h"
+#include "kernels/refused_plan.h"
 
 namespace headrace::reference {
 namespace {
@@ -90,7 +91,7 @@ TEST(Kernels, RefuseStepsThatAreNotTheirs) {
   const auto plan = exp_plan(1);
   plan->steps[0].kernel = "packed_gemm";
   EXPECT_EQ(make_kernels()->load(plan).status().message(),
-            "step 'node': the reference back end has no kernel 'packed_gemm'");
+            fmt::format("step 'node': the reference back end has no kernel 'packed_gemm'; {}", kRefusedPlan));
   plan->steps[0].kernel = "exp";
   plan->steps[0].inputs = {0, 0};
   EXPECT_EQ(make_kernels()->load(plan).status().code(), Code::kCorrupt);
