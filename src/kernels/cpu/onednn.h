@@ -45,6 +45,26 @@ std::vector<std::string> epilogue_names();
 // Whether oneDNN found nothing better than its reference loops.
 bool is_slow(const dnnl::primitive_desc_base& primitive);
 
+// A primitive x · weight (+ bias) -> y, with the layouts that it takes.
+struct ProductPrimitive {
+  dnnl::primitive primitive;
+  dnnl::memory::desc x, weight, bias, y, scratch;
+  bool slow = false;  // only reference loops do it
+};
+// May throw: call it in guarded().
+template <class Primitive, class Desc>
+ProductPrimitive make_product(const Desc& desc, bool has_bias) {
+  ProductPrimitive made;
+  made.x = desc.src_desc();
+  made.weight = desc.weights_desc();
+  if (has_bias) made.bias = desc.bias_desc();
+  made.y = desc.dst_desc();
+  made.scratch = desc.scratchpad_desc();
+  made.slow = is_slow(desc);
+  made.primitive = Primitive(desc);
+  return made;
+}
+
 struct Argument {
   int name = 0;
   const dnnl::memory::desc* desc = nullptr;

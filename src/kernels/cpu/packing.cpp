@@ -49,7 +49,7 @@ Result<PackedLayout> choose_conv(const RecipeStep& step, DType dtype) {
   const bool last = step.attributes.flag("channels_last");
   PackedLayout layout;
   layout.plain = strided_desc(dtype, shape->weight, shape->weight_strides);
-  HR_ASSIGN(const ConvPrimitive made,
+  HR_ASSIGN(const ProductPrimitive made,
             make_conv(*shape, strided_desc(dtype, shape->x, conv_strides(shape->x, last)),
                       any_desc(dtype, shape->weight), nullptr,
                       strided_desc(dtype, shape->y, conv_strides(shape->y, last)), {}));
