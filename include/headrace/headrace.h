@@ -25,6 +25,7 @@
 
 namespace headrace {
 
+class EngineFile;
 namespace runtime {
 class Engine;
 class Context;
@@ -133,6 +134,33 @@ class Context {
   std::shared_ptr<State> state_;
 };
 
+// What an engine file says of itself: read without its weights, and on any machine, whatever the engine is
+// for. A handle; it keeps the file open.
+class EngineInfo {
+ public:
+  std::string backend() const;  // "cpu"
+  // The ISA and libraries that its steps and weights were made for: "cpu avx2 onednn 3.2.0".
+  std::string fingerprint() const;
+  Bytes streamable() const;  // bytes of weights that a budget can leave in the file
+  std::vector<PortInfo> inputs() const;
+  std::vector<PortInfo> outputs() const;
+  std::vector<ProfileRange> profile() const;
+  const std::string& in_spec() const;  // torch.utils pytree text of (args, kwargs)
+  const std::string& out_spec() const;
+  std::string plan_text() const;           // for `headrace inspect --plan`
+  std::string weights_text() const;        // for `headrace inspect --weights`
+  Result<std::string> graph_text() const;  // the graph after the passes, read from the file; kCorrupt
+  std::filesystem::path path() const;
+
+ private:
+  friend class Engine;
+  friend Result<EngineInfo> inspect_engine(const std::filesystem::path& path);
+  std::shared_ptr<const EngineFile> file_;
+};
+
+// Errors: kNotFound, kCorrupt, kIncompatible (a format of another version).
+Result<EngineInfo> inspect_engine(const std::filesystem::path& path);
+
 // A compiled graph, its weights resident or in its file. Threads: all calls may come from several.
 class Engine {
  public:
@@ -148,17 +176,20 @@ class Engine {
   // streamable(). Errors: kInvalidArgument (negative), kExhausted; the old budget stays in force.
   Status set_weight_budget(std::optional<Bytes> budget);
 
+  // The same as info()'s.
   std::vector<PortInfo> inputs() const;
   std::vector<PortInfo> outputs() const;
   std::vector<ProfileRange> profile() const;
-  const std::string& in_spec() const;  // torch.utils pytree text of (args, kwargs)
+  const std::string& in_spec() const;
   const std::string& out_spec() const;
-  std::string plan_text() const;           // for `headrace inspect --plan`
-  std::string weights_text() const;        // for `headrace inspect --weights`
-  Result<std::string> graph_text() const;  // the graph after the passes, read from the file; kCorrupt
+  std::string plan_text() const;
+  std::string weights_text() const;
+  Result<std::string> graph_text() const;
   std::string backend() const;
-  std::string device() const;  // "cpu", "cuda:0"
   std::filesystem::path path() const;
+
+  std::string device() const;  // "cpu", "cuda:0"
+  EngineInfo info() const;     // what its file says
 
  private:
   std::shared_ptr<runtime::Engine> engine_;

@@ -57,65 +57,24 @@ Bytes Engine::weight_budget() const { return engine_->weight_budget(); }
 Bytes Engine::automatic_weight_budget() const { return engine_->automatic_weight_budget(); }
 Status Engine::set_weight_budget(std::optional<Bytes> budget) { return engine_->set_weight_budget(budget); }
 
-namespace {
-
-std::vector<std::string> shape_texts(const Shape& shape) {
-  std::vector<std::string> texts;
-  for (const Dim& dim : shape) texts.push_back(dim.text());
-  return texts;
+EngineInfo Engine::info() const {
+  EngineInfo info;
+  info.file_ = std::shared_ptr<const EngineFile>(engine_, &engine_->file());
+  return info;
 }
-
-std::string constant_of(const InputSpec& spec) {
-  return spec.kind == InputKind::kConstant ? spec.constant : "";
-}
-std::string constant_of(const OutputSpec& spec) { return spec.kind == OutputKind::kNoneValue ? "null" : ""; }
-
-template <class Specs>
-std::vector<PortInfo> ports(const Specs& specs) {
-  std::vector<PortInfo> result;
-  for (const auto& spec : specs) {
-    result.push_back({spec.name, spec.kind == decltype(spec.kind)::kTensor, spec.dtype,
-                      shape_texts(spec.shape), constant_of(spec)});
-  }
-  return result;
-}
-
-}  // namespace
-
-std::vector<PortInfo> Engine::inputs() const { return ports(engine_->plan().inputs); }
-std::vector<PortInfo> Engine::outputs() const { return ports(engine_->plan().outputs); }
-
-std::vector<ProfileRange> Engine::profile() const {
-  std::vector<ProfileRange> ranges;
-  for (const Symbol& symbol : engine_->plan().symbols) {
-    ranges.push_back({symbol.name, symbol.min, symbol.opt, symbol.max});
-  }
-  return ranges;
-}
-
+std::vector<PortInfo> Engine::inputs() const { return info().inputs(); }
+std::vector<PortInfo> Engine::outputs() const { return info().outputs(); }
+std::vector<ProfileRange> Engine::profile() const { return info().profile(); }
 const std::string& Engine::in_spec() const { return engine_->plan().in_spec; }
 const std::string& Engine::out_spec() const { return engine_->plan().out_spec; }
-std::string Engine::plan_text() const { return to_text(engine_->plan()); }
-Result<std::string> Engine::graph_text() const { return engine_->file().graph_text(); }
-std::string Engine::backend() const { return engine_->plan().backend; }
+std::string Engine::plan_text() const { return info().plan_text(); }
+std::string Engine::weights_text() const { return info().weights_text(); }
+Result<std::string> Engine::graph_text() const { return info().graph_text(); }
+std::string Engine::backend() const { return info().backend(); }
+std::filesystem::path Engine::path() const { return info().path(); }
 std::string Engine::device() const {
   QueuedDevice* const device = engine_->device().queued();
   return device ? fmt::format("{}:{}", backend(), device->index()) : backend();
-}
-std::filesystem::path Engine::path() const { return engine_->file().path(); }
-
-std::string Engine::weights_text() const {
-  const Plan& plan = engine_->plan();
-  std::string text = fmt::format("{:<56} {:>5} {:<20} {:>12} {:>6}  {}\n", "weight", "dtype", "shape",
-                                 "stored", "group", "use");
-  for (const Weight& weight : plan.weights) {
-    const bool streamable = weight.group >= 0 && plan.groups[static_cast<size_t>(weight.group)].streamable;
-    text +=
-        fmt::format("{:<56} {:>5} {:<20} {:>12} {:>6}  {}{}\n", weight.name, dtype_name(weight.dtype),
-                    to_text(weight.shape), to_text(weight.stored), weight.group,
-                    weight.use == WeightUse::kRows ? "rows" : "whole", streamable ? "" : ", always resident");
-  }
-  return text;
 }
 
 Result<std::vector<Tensor>> Context::run(std::span<const Tensor> inputs) {

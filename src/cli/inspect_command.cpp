@@ -47,15 +47,15 @@ std::string ports_text(const std::vector<PortInfo>& ports, const char* title) {
   return table.text() + "\n";
 }
 
-Result<std::string> engine_graph(const Engine& engine, const std::string& file) {
+Result<std::string> engine_graph(const EngineInfo& engine, const std::string& file) {
   HR_ASSIGN(std::string text, engine.graph_text());
   if (!text.empty()) return text;
   return unsupported("'{}' keeps no graph: what wrote it gave none; --plan shows its steps", file);
 }
 
-void print_summary(const Engine& engine, const InspectArguments& arguments, const std::string& graph,
+void print_summary(const EngineInfo& engine, const InspectArguments& arguments, const std::string& graph,
                    const Console& console) {
-  console.print(fmt::format("{}   for {}, {} of streamable weights\n\n", arguments.file, engine.backend(),
+  console.print(fmt::format("{}   for {}, {} of streamable weights\n\n", arguments.file, engine.fingerprint(),
                             to_text(engine.streamable())));
   console.print(ports_text(engine.inputs(), "input"));
   console.print(ports_text(engine.outputs(), "output"));
@@ -77,6 +77,7 @@ void print_summary(const Engine& engine, const InspectArguments& arguments, cons
   JsonObject json;
   json.add("engine", arguments.file)
       .add("backend", engine.backend())
+      .add("fingerprint", engine.fingerprint())
       .add("streamable_bytes", engine.streamable())
       .raw("inputs", ports_json(engine.inputs()))
       .raw("outputs", ports_json(engine.outputs()))
@@ -103,9 +104,7 @@ Status inspect_command(const InspectArguments& arguments, const Console& console
         "the .pt2",
         arguments.file);
   }
-  OpenOptions options;
-  options.weight_budget = Bytes{0};  // looks, and reads no weights
-  HR_ASSIGN(const Engine engine, Engine::open(arguments.file, options));
+  HR_ASSIGN(const EngineInfo engine, inspect_engine(arguments.file));
   std::string graph;
   if (arguments.graph) {
     HR_ASSIGN(graph, engine_graph(engine, arguments.file));
