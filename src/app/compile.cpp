@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include <headrace/headrace.h>
+#include "app/archive_weights.h"
 #include "app/backends.h"
 #include "app/literal_evaluator.h"
 #include "app/memory_sampler.h"
@@ -20,18 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using app::BuildBackend;
-
-class ArchiveWeights : public WeightSourceReader {
- public:
-  explicit ArchiveWeights(const frontend::Archive& archive) : archive_(archive) {}
-  Result<Bytes> size(const std::string& storage) const override { return archive_.size(storage); }
-  Status read(const std::string& storage, Bytes offset, std::span<std::byte> out) const override {
-    return archive_.read(storage, offset, out);
-  }
-
- private:
-  const frontend::Archive& archive_;
-};
 
 Result<passes::Precision> parse_precision(const std::string& text) {
   if (text == "as-is") return passes::Precision::kAsIs;
@@ -199,6 +188,7 @@ Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine
   HR_TRY(optimise(opened.graph, *lowering, model, options, precision));
   HR_TRY(phases.next("plan"));
   HR_ASSIGN(Plan plan, lowering->lower(opened.graph));
+  HR_TRY(app::mark_sources(plan, *opened.archive));
   assign_groups(plan);
   report.steps = static_cast<int64_t>(plan.steps.size());
   HR_TRY(phases.next("prepare"));
@@ -206,7 +196,7 @@ Result<CompileReport> compile_file(const fs::path& model, const fs::path& engine
   HR_TRY(phases.next("write weights"));
   const std::unique_ptr<Evaluator> evaluator = reference::make_evaluator();
   HR_ASSIGN(const BuildReport built,
-            build_engine(std::move(plan), ArchiveWeights(*opened.archive), backend.packer.get(),
+            build_engine(std::move(plan), app::ArchiveWeights(*opened.archive), backend.packer.get(),
                          evaluator.get(), engine, options.progress, &trace, ir::print(opened.graph)));
   phases.close();
 

@@ -209,6 +209,7 @@ class Decoder {
   Status source(const format::Source& in, SourceWeight& out) {
     out = {text(in.name()),     text(in.storage()),    enumerator<DType>(in.dtype()),
            numbers(in.shape()), numbers(in.strides()), in.offset()};
+    if (in.storage_size() >= 0) out.mark = StorageMark{Bytes{in.storage_size()}, in.storage_crc()};
     return {};
   }
   Status recipe_step(const format::RecipeStep& in, RecipeStep& out) {

@@ -172,7 +172,9 @@ class Encoder {
   Offset<format::Source> encode(const SourceWeight& source) {
     const auto name = text(source.name), storage = text(source.storage);
     const auto shape = numbers(source.shape), strides = numbers(source.strides);
-    return format::CreateSource(out_, name, storage, number(source.dtype), shape, strides, source.offset);
+    return format::CreateSource(out_, name, storage, number(source.dtype), shape, strides, source.offset,
+                                source.mark ? source.mark->size.count : -1,
+                                source.mark ? source.mark->crc : 0);
   }
   Offset<format::RecipeStep> encode(const RecipeStep& step) {
     const auto inputs = numbers(step.inputs);

@@ -144,6 +144,14 @@ TEST(VerifyPlan, FindsEachThingThatCanBeWrong) {
        [](Plan& p) {
          p.sources[0].strides = {INT64_MAX, INT64_MAX};
        }},
+      {"ends at byte 64 of a storage of 63",
+       [](Plan& p) {
+         p.sources[0].mark = {Bytes{63}, 0};
+       }},
+      {"ends at byte 64 of a storage of -1",
+       [](Plan& p) {
+         p.sources[0].mark = {Bytes{-1}, 0};
+       }},
       {"impossible shape",
        [](Plan& p) {
          p.weights[0].shape = {INT64_MAX, 4};

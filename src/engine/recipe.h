@@ -5,14 +5,23 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include <headrace/bytes.h>
 #include <headrace/dtype.h>
 #include "core/attributes.h"
 #include "core/shape.h"
 
 namespace headrace {
+
+// What an archive's directory says of a storage's bytes: by it, an archive is known again.
+struct StorageMark {
+  Bytes size;
+  uint32_t crc = 0;  // CRC-32
+  bool operator==(const StorageMark&) const = default;
+};
 
 // A reference to source bytes: elements of a storage, as as_strided sees them.
 struct SourceWeight {
@@ -20,8 +29,9 @@ struct SourceWeight {
   std::string storage;  // "data/weights/weight_3"
   DType dtype = DType::kF32;
   Sizes shape;
-  Sizes strides;       // in elements
-  int64_t offset = 0;  // in elements
+  Sizes strides;                         // in elements
+  int64_t offset = 0;                    // in elements
+  std::optional<StorageMark> mark = {};  // of the storage; absent where its archive does not say
   bool operator==(const SourceWeight&) const = default;
 };
 

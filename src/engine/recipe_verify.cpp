@@ -11,10 +11,14 @@ Status verify_source(const SourceWeight& source) {
   if (!is_valid(source.dtype))
     return corrupt("source weight '{}': unknown dtype {}", source.name, static_cast<int>(source.dtype));
   const std::optional<int64_t> end = window_end(source.shape, source.strides, source.offset);
-  if (!end || !checked_multiply(*end, dtype_size(source.dtype)) ||
-      !checked_bytes(source.dtype, source.shape)) {
+  const std::optional<int64_t> bytes = end ? checked_multiply(*end, dtype_size(source.dtype)) : std::nullopt;
+  if (!bytes || !checked_bytes(source.dtype, source.shape)) {
     return corrupt("source weight '{}': shape {}, strides {} and offset {} are no window of a storage",
                    source.name, to_text(source.shape), to_text(source.strides), source.offset);
+  }
+  if (source.mark && *bytes > source.mark->size.count) {
+    return corrupt("source weight '{}': its window ends at byte {} of a storage of {}", source.name, *bytes,
+                   source.mark->size.count);
   }
   return {};
 }

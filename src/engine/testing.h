@@ -160,6 +160,7 @@ class RandomPlan {
     if (flip()) shape = {1 + up_to(3000)};
     SourceWeight source{word(),  word(), dtype(), shape, row_major_strides(std::span<const int64_t>(shape)),
                         up_to(9)};
+    if (flip()) source.mark = StorageMark{Bytes{1 << 20}, static_cast<uint32_t>(random_())};
     Weight weight;
     weight.name = "w" + std::to_string(plan_.weights.size()) + word();
     weight.recipe.push_back(

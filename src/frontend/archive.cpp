@@ -44,7 +44,7 @@ Result<std::shared_ptr<const Archive>> Archive::open(const std::filesystem::path
     if (!entry.name.starts_with(root)) continue;
     const std::string name = entry.name.substr(root.size());
     HR_TRY(check_storage(entry, name).with_context(context));
-    archive->entries_[name] = {entry.offset, entry.size};
+    archive->entries_[name] = {entry.offset, entry.size, entry.crc};
   }
   return std::shared_ptr<const Archive>(std::move(archive));
 }
@@ -55,6 +55,11 @@ Result<Bytes> Archive::size(std::string_view entry) const {
   const auto found = entries_.find(entry);
   if (found == entries_.end()) return not_found("archive '{}' has no entry '{}'", path_.string(), entry);
   return found->second.size;
+}
+
+Result<uint32_t> Archive::crc(std::string_view entry) const {
+  HR_TRY(size(entry).status());
+  return entries_.find(entry)->second.crc;
 }
 
 Status Archive::read(std::string_view entry, Bytes offset, std::span<std::byte> out) const {

@@ -11,8 +11,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::vector<TestEntry> kEntries = {
-    {"m/data/weights/weight_0", "abcdefgh"}, {"m/models/model.json", "{}"}, {"m/empty", "", 0x800}};
+const std::vector<TestEntry> kEntries = {{"m/data/weights/weight_0", "abcdefgh", 0x808, 0, 0xaeef2a50},
+                                         {"m/models/model.json", "{}"},
+                                         {"m/empty", "", 0x800}};
 
 Status open_status(std::string_view bytes) {
   const TestFile file(bytes);
@@ -35,6 +36,9 @@ TEST(Archive, ReadsStoredEntriesInPlaceWithAndWithoutZip64Records) {
         archive->read("data/weights/weight_0", Bytes{2}, std::as_writable_bytes(std::span(middle))).ok());
     EXPECT_EQ(middle, "cde");
     EXPECT_EQ(archive->size("data/weights/weight_0").value(), Bytes{8});
+    EXPECT_EQ(archive->crc("data/weights/weight_0").value(), 0xaeef2a50u);
+    EXPECT_EQ(archive->crc("empty").value(), 0u);
+    EXPECT_EQ(archive->crc("nothing").status().code(), Code::kNotFound);
   }
 }
 

@@ -1,6 +1,7 @@
 // The front end's doors: a .pt2 archive in, a Graph and a reader of its weights out.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -28,6 +29,8 @@ class Archive {
   // Names without the root folder: "models/model.json".
   bool contains(std::string_view entry) const;
   Result<Bytes> size(std::string_view entry) const;
+  // CRC-32 of its bytes, as the archive's directory says; 0 where its writer counted none.
+  Result<uint32_t> crc(std::string_view entry) const;
   Status read(std::string_view entry, Bytes offset, std::span<std::byte> out) const;
   Result<std::string> read_text(std::string_view entry) const;
   std::vector<std::string> names() const;  // sorted
@@ -36,6 +39,7 @@ class Archive {
  private:
   struct Entry {
     Bytes offset, size;
+    uint32_t crc = 0;
   };
   std::filesystem::path path_;
   UniqueFd fd_;

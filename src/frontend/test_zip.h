@@ -14,6 +14,7 @@ namespace headrace::frontend {
 struct TestEntry {
   std::string name, bytes;
   uint16_t flags = 0x808, method = 0;
+  uint32_t crc = 0;
   // Where the directory is to say something else than the truth.
   std::optional<uint64_t> claimed_size = {}, claimed_offset = {};
 };
@@ -32,7 +33,8 @@ inline std::string central_record(const TestEntry& entry, uint64_t offset, uint6
   append(record, 0, 4);  // versions
   append(record, entry.flags, 2);
   append(record, entry.method, 2);
-  append(record, 0, 8);  // time, date, checksum
+  append(record, 0, 4);  // time, date
+  append(record, entry.crc, 4);
   append(record, zip64 ? 0xffffffff : size, 4);
   append(record, zip64 ? 0xffffffff : size, 4);
   append(record, entry.name.size(), 2);

@@ -169,6 +169,7 @@ Result<std::vector<CentralRecord>> read_records(const Directory& directory, cons
     record.entry.name.assign(reinterpret_cast<const char*>(rest.data()) + kCentralSize, name);
     record.entry.flags = load<uint16_t>(rest, 8);
     record.entry.method = load<uint16_t>(rest, 10);
+    record.entry.crc = load<uint32_t>(rest, 16);
     record.stored = load<uint32_t>(rest, 20);
     record.unpacked = load<uint32_t>(rest, 24);
     record.header = load<uint32_t>(rest, 42);

@@ -22,6 +22,7 @@ struct ZipEntry {
   Bytes size;    // as stored
   uint16_t method = 0;
   uint16_t flags = 0;
+  uint32_t crc = 0;  // CRC-32 of the bytes, as the directory says; 0 where its writer counted none
 };
 
 bool is_encrypted(const ZipEntry& entry);
