@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
 #include <thread>
 #include <utility>
 
@@ -305,6 +307,86 @@ TEST(QueuedStreaming, KeepsTheOldBudgetWhereMemoryRunsOut) {
       EXPECT_LE(context->memory().resident, engine->weight_budget());
     }
   }
+}
+
+TEST(QueuedStreaming, PinsTheFileOnlyWhileSomethingStreams) {
+  int streamed = 0;
+  for (uint64_t seed = 400; seed < 408; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    auto device = std::make_shared<FakeQueuedDevice>(
+        FakeQueuedOptions{.seed = seed, .pins_files = seed % 3 != 0, .ring = kib(8)});
+    auto engine = open_queued(file, device, Bytes{0});
+    auto context = take(engine->make_context());
+    if (engine->streamable() == Bytes{}) continue;
+    ++streamed;
+    EXPECT_GT(context->memory().host_pinned, Bytes{});
+    for (int round = 0; round < 3; ++round) {
+      ASSERT_TRUE(engine->set_weight_budget(engine->streamable()).ok());
+      EXPECT_EQ(context->memory().host_pinned, Bytes{});
+      for (const Case& one : cases) expect_case(*context, one, seed);
+      ASSERT_TRUE(engine->set_weight_budget(Bytes{0}).ok());
+      EXPECT_GT(context->memory().host_pinned, Bytes{});
+      for (const Case& one : cases) expect_case(*context, one, seed);
+    }
+  }
+  EXPECT_GE(streamed, 5);
+}
+
+TEST(QueuedStreaming, TellsAFileThatChangesBeforeARunReadsIt) {
+  const NetFile file(420);
+  Random random(420);
+  const std::vector<Case> cases = resident_cases(file, random);
+  auto engine = open_queued(file, std::make_shared<FakeQueuedDevice>(), Bytes{0});
+  auto context = take(engine->make_context());
+  expect_case(*context, cases[0], 420);
+  std::filesystem::last_write_time(engine->file().path(),
+                                   std::filesystem::file_time_type::clock::now() + std::chrono::hours(1));
+  const auto run = context->run(cases[0].inputs);
+  ASSERT_FALSE(run.ok());
+  EXPECT_EQ(run.status().code(), Code::kCorrupt);
+  EXPECT_NE(run.status().message().find("was written to while it was open"), std::string::npos);
+  EXPECT_EQ(engine->set_weight_budget(engine->streamable()).code(), Code::kCorrupt);
+}
+
+TEST(QueuedStreaming, ReadsNothingOfTheFileWhileAllIsResident) {
+  const NetFile file(421);
+  Random random(421);
+  const std::vector<Case> cases = resident_cases(file, random);
+  auto engine = open_queued(file, std::make_shared<FakeQueuedDevice>(), Bytes{INT64_MAX});
+  auto context = take(engine->make_context());
+  expect_case(*context, cases[0], 421);
+  std::filesystem::resize_file(engine->file().path(), 100);
+  expect_case(*context, cases[0], 421);
+  EXPECT_FALSE(engine->set_weight_budget(Bytes{0}).ok());
+  EXPECT_EQ(engine->weight_budget(), engine->streamable());
+  expect_case(*context, cases[0], 421);
+}
+
+TEST(QueuedStreaming, ChargesWhatTheDriverTakesToTheLimit) {
+  const NetFile file(430);
+  Random random(430);
+  const std::vector<Case> cases = resident_cases(file, random);
+  auto device = std::make_shared<FakeQueuedDevice>();
+  auto engine = open_queued(file, device, Bytes{0});
+  const MemoryNeed need = take(engine->memory_need({{"s0", 8}}, 1));
+  ASSERT_GT(engine->streamable(), Bytes{});
+  const Bytes limit = need.most + mib(32) - Bytes{engine->streamable().count / 2};
+  auto context = take(engine->make_context({.memory_limit = limit}));
+  ASSERT_TRUE(engine->set_weight_budget(engine->streamable()).ok());
+  expect_case(*context, cases[0], 430);
+  EXPECT_EQ(context->memory().resident, engine->streamable());
+  device->set_driver_bytes(mib(1));  // charged as 32 MiB: the step that it is in, and the next one
+  expect_case(*context, cases[0], 430);
+  EXPECT_LT(context->memory().resident, engine->streamable());
+  EXPECT_LE(device->used() + mib(32), limit);
+  EXPECT_EQ(context->memory().driver, mib(1));
+  device->set_driver_bytes(mib(40));
+  const auto run = context->run(cases[0].inputs);
+  ASSERT_FALSE(run.ok());
+  EXPECT_EQ(run.status().code(), Code::kExhausted);
+  EXPECT_NE(run.status().message().find(", driver 64.0 MiB"), std::string::npos) << run.status().message();
 }
 
 }  // namespace

@@ -90,6 +90,8 @@ struct PortInfo {
 struct MemoryReport {
   Bytes streamable, weight_budget, resident, always_resident, scratch, arena, workspace, states;
   Bytes device_used, device_peak, streamed_last_run;
+  Bytes driver;       // a GPU's driver, beside device_used: code, libraries, captured runs; measured
+  Bytes host_pinned;  // host memory pinned to copy weights from; none while all are resident
   int64_t last_run_ns = 0, last_read_ns = 0, last_wait_ns = 0;
   std::string text() const;  // one line for people
 };

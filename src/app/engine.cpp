@@ -134,6 +134,8 @@ MemoryReport Context::memory() const {
           .device_used = from.device_used,
           .device_peak = from.device_peak,
           .streamed_last_run = from.streamed_last_run,
+          .driver = from.driver,
+          .host_pinned = from.host_pinned,
           .last_run_ns = from.last_run_ns,
           .last_read_ns = from.last_read_ns,
           .last_wait_ns = from.last_wait_ns};
@@ -144,6 +146,8 @@ std::string Context::report() const { return memory().text(); }
 std::string MemoryReport::text() const {
   std::string line = fmt::format("resident {}, scratch {}, arena {}", to_text(resident + always_resident),
                                  to_text(scratch), to_text(arena));
+  if (driver.count > 0) line += fmt::format(", driver {}", to_text(driver));
+  if (host_pinned.count > 0) line += fmt::format(", {} of the host's pinned", to_text(host_pinned));
   if (streamed_last_run.count > 0 && last_run_ns > 0) {
     const double gib = static_cast<double>(streamed_last_run.count) / (1 << 30);
     line += fmt::format(", streamed {} at {:.2f} GiB/s", to_text(streamed_last_run),

@@ -40,6 +40,8 @@ std::string memory_json(const MemoryReport& memory) {
       .add("states_bytes", memory.states)
       .add("device_used_bytes", memory.device_used)
       .add("device_peak_bytes", memory.device_peak)
+      .add("driver_bytes", memory.driver)
+      .add("host_pinned_bytes", memory.host_pinned)
       .add("streamed_last_run_bytes", memory.streamed_last_run)
       .add("last_run_ns", memory.last_run_ns)
       .add("last_read_ns", memory.last_read_ns)

@@ -84,6 +84,29 @@ class QueuedDevice : public Device {
                                                           std::string_view name) = 0;
   // Whether `data` is memory of this device (or memory that it reads in place).
   virtual bool owns(const void* data) const = 0;
+
+  // What the driver took beside our allocations, and still has, as far as it was watched (DriverWatch): for
+  // code, libraries, captured runs, and to round up to its own blocks.
+  virtual Bytes driver_bytes() const { return {}; }
+  virtual void begin_watch() {}
+  virtual void end_watch() {}
+};
+
+// While one lives, what the driver takes or gives back counts into driver_bytes(). Watches nest and overlap.
+// The device's free memory is what is looked at, so that what others take meanwhile cannot be told apart.
+class DriverWatch {
+ public:
+  explicit DriverWatch(Device& device) : device_(device.queued()) {
+    if (device_) device_->begin_watch();
+  }
+  ~DriverWatch() {
+    if (device_) device_->end_watch();
+  }
+  DriverWatch(const DriverWatch&) = delete;
+  DriverWatch& operator=(const DriverWatch&) = delete;
+
+ private:
+  QueuedDevice* const device_;
 };
 
 }  // namespace headrace

@@ -46,6 +46,8 @@ void bind_reports(nb::module_& module) {
       .def_prop_ro("states", &count<&MemoryReport::states>)
       .def_prop_ro("device_used", &count<&MemoryReport::device_used>)
       .def_prop_ro("device_peak", &count<&MemoryReport::device_peak>)
+      .def_prop_ro("driver", &count<&MemoryReport::driver>)
+      .def_prop_ro("host_pinned", &count<&MemoryReport::host_pinned>)
       .def_prop_ro("streamed_last_run", &count<&MemoryReport::streamed_last_run>)
       .def_ro("last_run_ns", &MemoryReport::last_run_ns)
       .def_ro("last_read_ns", &MemoryReport::last_read_ns)
@@ -58,9 +60,9 @@ void bind_engine(nb::module_& module) {
   bind_reports(module);
   nb::class_<PyEngine>(module, "Engine", "An open engine file, and contexts to run it in.")
       .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
-                    const std::string&>(),
+                    const std::string&, std::optional<int64_t>>(),
            "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
-           "memory_limit"_a = nb::none(), "device"_a = "")
+           "memory_limit"_a = nb::none(), "device"_a = "", "host_limit"_a = nb::none())
       .def("run", &PyEngine::run, "inputs"_a, nb::sig("def run(self, inputs: list | tuple) -> tuple"),
            "Runs on one entry an input, and gives one an output.")
       .def("set_weight_budget", &PyEngine::set_weight_budget, "budget"_a.none(),

@@ -35,14 +35,21 @@ int64_t number_of(nb::handle object, const PortInfo& port) {
 }  // namespace
 
 PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional<int64_t> weight_budget,
-                                int threads, std::optional<int64_t> memory_limit, const std::string& device) {
+                                int threads, std::optional<int64_t> memory_limit, const std::string& device,
+                                std::optional<int64_t> host_limit) {
   const auto work = [&]() -> Result<Opened> {
     nb::gil_scoped_release release;
-    Result<Engine> engine = Engine::open(path, {bytes(weight_budget), watch_signals(), device, std::nullopt});
+    // Under a limit no weight is loaded before the context says how many fit.
+    const std::optional<Bytes> first = memory_limit ? std::optional(Bytes{}) : bytes(weight_budget);
+    Result<Engine> engine = Engine::open(path, {first, watch_signals(), device, bytes(host_limit)});
     if (!engine.ok()) return engine.status();
     const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit)};
     Result<Context> context = engine->context(options);
     if (!context.ok()) return context.status();
+    if (memory_limit) {
+      const Status budgeted = engine->set_weight_budget(bytes(weight_budget));
+      if (!budgeted.ok()) return budgeted;
+    }
     context->set_progress(watch_signals());
     auto pool = std::make_unique<ContextPool>(*engine, options, *std::move(context));
     return Opened{*std::move(engine), std::move(pool)};
@@ -51,8 +58,9 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
 }
 
 PyEngine::PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
-                   std::optional<int64_t> memory_limit, const std::string& device)
-    : PyEngine(open(path, weight_budget, threads, memory_limit, device)) {}
+                   std::optional<int64_t> memory_limit, const std::string& device,
+                   std::optional<int64_t> host_limit)
+    : PyEngine(open(path, weight_budget, threads, memory_limit, device, host_limit)) {}
 
 PyEngine::PyEngine(Opened opened)
     : engine_(std::move(opened.engine)),

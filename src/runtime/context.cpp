@@ -63,7 +63,14 @@ ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOption
   engine_->enroll(*this);
 }
 
-ContextImpl::~ContextImpl() { engine_->leave(*this); }
+ContextImpl::~ContextImpl() {
+  engine_->leave(*this);
+  const DriverWatch watch(engine_->device());
+  queued_run_.reset();  // waits for its runs
+  shapes_.clear();
+  states_.clear();
+  arena_ = {};
+}
 
 Result<DimBindings> ContextImpl::bind(std::span<const Tensor> inputs) const {
   return bind_symbols(plan_, inputs);
@@ -105,6 +112,7 @@ Result<const ShapePlan*> ContextImpl::find_shape(std::span<const Tensor> inputs)
     return shapes_.front().shape.get();
   }
   HR_ASSIGN(const DimBindings dims, bind_symbols(plan_, inputs));
+  const DriverWatch watch(engine_->device());
   HR_ASSIGN(auto shape, engine_->shape_plan(dims, threads_));
   if (shapes_.size() >= prepared_limit_) shapes_.pop_back();
   shapes_.insert(shapes_.begin(), PreparedShape{key_, std::move(shape), {}});
@@ -133,19 +141,42 @@ Status ContextImpl::check_outputs(const ShapePlan& shape, std::span<const Tensor
   return {};
 }
 
+MemoryNeed ContextImpl::need_of(const ShapePlan& shape, Bytes arena) const {
+  return memory_need_of(plan_, engine_->planner(), engine_->always_resident(), shape, arena,
+                        driver_charge(engine_->device()));
+}
+
+// Gives resident weights and scratch what the limit leaves beside the rest.
+Status ContextImpl::take_room(const MemoryNeed& need) {
+  HR_TRY(engine_->set_room(*this, room_for(need)));
+  room_ = room_for(need);
+  charged_ = need.driver;
+  return {};
+}
+
+// What the driver takes for code and captured runs shows as they are made: resident weights make room for it.
+Status ContextImpl::charge_driver(const ShapePlan& shape) {
+  QueuedDevice* const device = engine_->device().queued();
+  if (!limit_ || !device || device->driver_bytes() <= charged_) return {};
+  HR_TRY(settle());
+  give_up_scratch();
+  const MemoryNeed need = need_of(shape, arena_.size());
+  if (need.least > *limit_) return limit_too_small(engine_->file(), *limit_, need, shape.dims);
+  return take_room(need);
+}
+
 Status ContextImpl::make_arena(const ShapePlan& shape, Bytes arena) {
   if (arena <= arena_.size()) return {};
   HR_TRY(settle());
+  const DriverWatch watch(engine_->device());
   ++arena_version_;
   arena_ = {};  // before the new one: both at once could pass the limit
   arena_bytes_ = 0;
   if (limit_) {
     give_up_scratch();
-    const MemoryNeed need =
-        memory_need_of(plan_, engine_->planner(), engine_->always_resident(), shape, arena);
+    const MemoryNeed need = need_of(shape, arena);
     if (need.least > *limit_) return limit_too_small(engine_->file(), *limit_, need, shape.dims);
-    HR_TRY(engine_->set_room(*this, room_for(need)));
-    room_ = room_for(need);
+    HR_TRY(take_room(need));
   }
   auto memory = engine_->device().allocate(arena, "the arena");
   if (!memory.ok() && memory.status().code() == Code::kExhausted && engine_->weight_budget_is_auto()) {
@@ -189,6 +220,7 @@ void ContextImpl::give_up_scratch() {
 Status ContextImpl::configure_streams(const std::vector<bool>& resident, Bytes scratch_limit) {
   const WeightPlanner& planner = engine_->planner();
   if (queued_run_) {
+    const DriverWatch watch(engine_->device());
     HR_TRY(queued_run_->configure(planner.schedule(resident, scratch_limit), engine_->source()));
     scratch_bytes_ = queued_run_->scratch().count;
     return {};
@@ -290,8 +322,7 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   }
   const DimBindings opt = opt_bindings(plan_.symbols);
   HR_ASSIGN(const auto shape, engine_->shape_plan(opt, threads_));
-  const MemoryNeed need = memory_need_of(plan_, engine_->planner(), engine_->always_resident(), *shape,
-                                         engine_->arena_of(*shape));
+  const MemoryNeed need = need_of(*shape, engine_->arena_of(*shape));
   if (need.least > *limit) return limit_too_small(engine_->file(), *limit, need, opt);
   HR_TRY(settle());
   const std::optional<Bytes> before = std::exchange(limit_, limit);
@@ -299,13 +330,9 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   arena_ = {};  // made again for the next run, inside the new limit
   arena_bytes_ = 0;
   give_up_scratch();
-  const Status status = engine_->set_room(*this, room_for(need));
-  if (!status.ok()) {
-    limit_ = before;
-    return status;
-  }
-  room_ = room_for(need);
-  return {};
+  const Status status = take_room(need);
+  if (!status.ok()) limit_ = before;
+  return status;
 }
 
 MemoryReport ContextImpl::memory() const {
@@ -320,6 +347,8 @@ MemoryReport ContextImpl::memory() const {
   report.states = {state_bytes_};
   report.device_used = engine_->device().used();
   report.device_peak = engine_->device().peak();
+  if (const QueuedDevice* const device = engine_->device().queued()) report.driver = device->driver_bytes();
+  report.host_pinned = engine_->host_pinned();
   std::lock_guard lock(report_mutex_);
   report.streamed_last_run = last_.streamed;
   report.last_run_ns = last_run_ns_;

@@ -49,8 +49,11 @@ class ContextImpl : public Context {
   Status check_outputs(const ShapePlan& shape, std::span<const Tensor> outputs) const;
   Bytes stage(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
   Bytes room_for(const MemoryNeed& need) const {
-    return *limit_ - need.always_resident - need.states - need.arena;
+    return *limit_ - need.always_resident - need.states - need.arena - need.driver;
   }
+  MemoryNeed need_of(const ShapePlan& shape, Bytes arena) const;
+  Status take_room(const MemoryNeed& need);
+  Status charge_driver(const ShapePlan& shape);
   Status make_arena(const ShapePlan& shape, Bytes arena);
   Status make_states(const ShapePlan& shape);
   Status follow_residency();
@@ -77,6 +80,7 @@ class ContextImpl : public Context {
   std::atomic<bool> running_ = false;
 
   std::optional<Bytes> limit_;
+  Bytes charged_;                      // to the limit, for the driver
   std::optional<Bytes> room_;          // what the limit leaves for resident weights and scratch
   std::vector<PreparedShape> shapes_;  // the latest used first
   std::vector<int64_t> key_;

@@ -176,6 +176,8 @@ Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inpu
   const int64_t begin = engine_->device().now_ns();
   place(shape, inputs, outputs);
   if (queued_run_) {
+    // Pinned pages stay when the file is cut, and change when it is written to: copies would not tell.
+    if (engine_->source()) HR_TRY(engine_->identity().check(engine_->file()));
     Status status = execute_queued(shape, inputs, outputs);
     note_run(begin);
     return status;
@@ -195,6 +197,7 @@ Status ContextImpl::run_marked(const ShapePlan& shape, std::span<const Tensor> i
   HR_TRY(check_outputs(shape, outputs));
   HR_TRY(make_states(shape));
   HR_TRY(make_arena(shape, stage(shape, inputs, outputs)));
+  HR_TRY(charge_driver(shape));
   const RunGate::Run run(engine_->gate());
   return execute(shape, inputs, outputs);
 }

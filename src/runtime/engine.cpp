@@ -59,19 +59,18 @@ Status check_places(const EngineFile& file) {
   return {};
 }
 
-// On a queued device: the weights of the file, as a source of copies.
-Result<WeightSource> open_source(Device& device, const EngineFile& file, std::optional<Bytes> host_limit) {
-  WeightSource source;
+// On a queued device: the weights of the file, as a source of copies. Does nothing where it is open.
+Status open_source(Device& device, const EngineFile& file, Bytes host_limit, WeightSource& source) {
   QueuedDevice* const queued = device.queued();
+  if (!queued || source.source) return {};
+  source.begin = file.weights_offset();
   for (const WeightGroup& group : file.plan().groups) {
     source.size = std::max(source.size, group.offset + group.size);
   }
-  if (!queued || source.size == Bytes{}) return source;
-  source.begin = file.weights_offset();
+  if (source.size == Bytes{}) return {};
   HR_ASSIGN(source.source,
-            queued->open_source(file.fd(), source.begin, source.size,
-                                host_limit.value_or(host_memory_available()), file.path().string()));
-  return source;
+            queued->open_source(file.fd(), source.begin, source.size, host_limit, file.path().string()));
+  return {};
 }
 
 RowAccess row_access(const WeightSource& source) {
@@ -85,25 +84,39 @@ Result<std::shared_ptr<Engine>> Engine::open(EngineFile file, std::unique_ptr<Ke
                                              std::shared_ptr<Device> device, EngineOptions options) {
   HR_TRY(check_places(file));
   HR_ASSIGN(const FileIdentity identity, FileIdentity::of(file));
-  HR_ASSIGN(WeightSource source, open_source(*device, file, options.host_limit));
-  auto engine = std::make_shared<EngineImpl>(std::move(file), std::move(device), identity, std::move(source));
+  const Bytes host_limit = options.host_limit.value_or(host_memory_available());
+  WeightSource source;
+  HR_TRY(open_source(*device, file, host_limit, source));
+  auto engine = std::make_shared<EngineImpl>(std::move(file), std::move(device), identity, std::move(source),
+                                             host_limit);
   HR_TRY(engine->start(*kernels, options));
   return std::shared_ptr<Engine>(std::move(engine));
 }
 
 EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity,
-                       WeightSource source)
+                       WeightSource source, Bytes host_limit)
     : file_(std::move(file)),
       device_(std::move(device)),
       identity_(identity),
       source_(std::move(source)),
+      host_limit_(host_limit),
+      host_pinned_(source_.source ? source_.source->host_bytes().count : 0),
       planner_(file_.plan(), row_access(source_)),
       residency_(*device_, file_, identity, source_) {}
+
+EngineImpl::~EngineImpl() {
+  const DriverWatch watch(*device_);  // what goes is no longer charged to others
+  residency_.drop();
+  literals_ = {};
+  opt_shape_.reset();
+  executable_.reset();
+}
 
 Status EngineImpl::start(Kernels& kernels, const EngineOptions& options) {
   if (options.weight_budget && *options.weight_budget < Bytes{}) {
     return invalid_argument("a weight budget is not negative: {} bytes", options.weight_budget->count);
   }
+  const DriverWatch watch(*device_);
   HR_ASSIGN(executable_, kernels.load(file_.shared_plan()));
   HR_TRY(load_literals());
   for (const GroupUse& group : planner_.groups()) {
@@ -144,6 +157,7 @@ Status EngineImpl::load_literals() {
 
 Result<std::shared_ptr<const ShapePlan>> EngineImpl::shape_plan(const DimBindings& dims, int threads) const {
   const bool is_opt = dims == opt_bindings(plan().symbols);
+  const DriverWatch watch(*device_);
   if (!is_opt) return make_shape_plan(plan(), *executable_, dims, threads);
   std::lock_guard lock(opt_mutex_);
   if (!opt_shape_ || opt_threads_ != threads) {
@@ -207,19 +221,47 @@ Result<Bytes> EngineImpl::budget_within_rooms() const {
 Status EngineImpl::apply(const Progress& progress) {
   HR_ASSIGN(const Bytes budget, budget_within_rooms());
   const std::vector<bool> wanted = planner_.choose(budget, step_ns_);
-  Status status;
-  if (wanted != residency_.resident()) {
-    const RunGate::Change change(gate_);
-    for (const Member& member : members_) member.context->drop_scratch();
-    const auto report = [&progress](Bytes done, Bytes total) {
-      return !progress || progress({"load weights", done.count, total.count});
-    };
-    status = residency_.change(wanted, report);
-    resident_ = planner_.resident(residency_.resident()).count;
-    ++version_;
-  }
-  if (status.ok()) budget_ = budget.count;
+  if (wanted != residency_.resident()) HR_TRY(change_residency(wanted, progress));
+  budget_ = budget.count;
+  return {};
+}
+
+Status EngineImpl::change_residency(const std::vector<bool>& wanted, const Progress& progress) {
+  const RunGate::Change change(gate_);
+  const DriverWatch watch(*device_);
+  HR_TRY(pin_source());
+  for (const Member& member : members_) member.context->drop_scratch();
+  const auto report = [&progress](Bytes done, Bytes total) {
+    return !progress || progress({"load weights", done.count, total.count});
+  };
+  Status status = residency_.change(wanted, report);
+  const std::vector<bool> resident = residency_.resident();
+  resident_ = planner_.resident(resident).count;
+  ++version_;
+  if (std::find(resident.begin(), resident.end(), false) == resident.end()) unpin_source();
   return status;
+}
+
+Status EngineImpl::pin_source() {
+  if (!device_->queued() || source_.source) return {};
+  HR_TRY(open_source(*device_, file_, host_limit_, source_));
+  if (source_.source && row_access(source_) != planner_.row_access()) {
+    // The plan of what is gathered where it lies was made with the engine.
+    const std::string found(source_.source->mechanism());
+    unpin_source();
+    return unavailable(
+        "'{}': the device reads gathered weights where they lie in the file, but now has a {}; "
+        "keep the weight budget at {}, or open the engine again",
+        file_.path().string(), found, to_text(streamable()));
+  }
+  host_pinned_ = source_.source ? source_.source->host_bytes().count : 0;
+  return {};
+}
+
+// Nothing is copied from the file while all of it is resident.
+void EngineImpl::unpin_source() {
+  source_.source.reset();
+  host_pinned_ = 0;
 }
 
 void EngineImpl::take_step_times() {
@@ -292,7 +334,8 @@ Result<std::shared_ptr<Context>> EngineImpl::make_context(ContextOptions options
 Result<MemoryNeed> EngineImpl::memory_need(const DimBindings& dims, int threads) {
   HR_TRY(check_profile(plan(), dims));
   HR_ASSIGN(const auto shape, shape_plan(dims, threads > 0 ? threads : usable_cpus()));
-  return memory_need_of(plan(), planner_, always_resident_, *shape, arena_of(*shape));
+  return memory_need_of(plan(), planner_, always_resident_, *shape, arena_of(*shape),
+                        driver_charge(*device_));
 }
 
 }  // namespace headrace::runtime

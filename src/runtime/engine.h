@@ -33,7 +33,7 @@ struct EngineOptions {
 struct ContextOptions {
   int threads = 0;  // 0: usable_cpus()
   std::optional<Bytes>
-      memory_limit;         // everything: resident + scratch + arena + states + workspace + literals
+      memory_limit;         // everything: resident + scratch + arena + states + workspace + literals + driver
   int prepared_shapes = 0;  // sets of shapes kept ready (LRU); 0: 16, and 256 on queued devices
 };
 
@@ -49,6 +49,8 @@ struct MemoryReport {
   Bytes states;
   Bytes device_used;  // as the allocator counts, all of the above
   Bytes device_peak;
+  Bytes driver;  // a GPU's driver beside that: code, libraries, captured runs; of all engines, as measured
+  Bytes host_pinned;  // of the host's memory, to copy weights from; none while all are resident
   Bytes streamed_last_run;
   int64_t last_run_ns = 0;
   int64_t last_read_ns = 0;  // time with at least one read under way
@@ -59,7 +61,7 @@ struct MemoryReport {
 struct MemoryNeed {
   Bytes least;  // with weight budget 0
   Bytes most;   // with all weights resident
-  Bytes arena, scratch, always_resident, states;
+  Bytes arena, scratch, always_resident, states, driver;
   std::string largest_streamed;  // the weight that decides the scratch
 };
 

@@ -20,7 +20,9 @@ class ContextImpl;
 
 class EngineImpl : public Engine {
  public:
-  EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity, WeightSource source);
+  EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIdentity identity, WeightSource source,
+             Bytes host_limit);
+  ~EngineImpl() override;
   // Loads what is always resident, and what the budget says.
   Status start(Kernels& kernels, const EngineOptions& options);
 
@@ -37,7 +39,9 @@ class EngineImpl : public Engine {
   // --- For contexts.
   Device& device() const override { return *device_; }
   const WeightPlanner& planner() const { return planner_; }
-  CopySource* source() const { return source_.source.get(); }  // on queued devices; else nullptr
+  // On queued devices, while a group streams; else nullptr. Stays while a RunGate::Run lives.
+  CopySource* source() const { return source_.source.get(); }
+  Bytes host_pinned() const { return {host_pinned_.load()}; }
   const FileIdentity& identity() const { return identity_; }
   RunGate& gate() { return gate_; }
   // The groups in memory. Stays as it is while a RunGate::Run lives; `version` changes with it, and is never
@@ -70,13 +74,18 @@ class EngineImpl : public Engine {
   Status load_literals();
   Bytes automatic_beside(Bytes arena) const;
   Status apply(const Progress& progress);  // REQUIRES: change_mutex_ is held
+  Status change_residency(const std::vector<bool>& wanted, const Progress& progress);
+  Status pin_source();
+  void unpin_source();
   Result<Bytes> budget_within_rooms() const;
   void take_step_times();  // REQUIRES: change_mutex_ is held
 
   EngineFile file_;
   std::shared_ptr<Device> device_;
   FileIdentity identity_;
-  WeightSource source_;
+  WeightSource source_;  // changes only while the gate is closed
+  const Bytes host_limit_;
+  std::atomic<int64_t> host_pinned_ = 0;
   WeightPlanner planner_;
   std::unique_ptr<Executable> executable_;
   Allocation literals_;

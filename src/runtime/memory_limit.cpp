@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/units.h"
+#include "device/queued_device.h"
 
 namespace headrace::runtime {
 
@@ -13,15 +14,24 @@ Bytes whole_pages(Bytes size) {
   return {(size.count + kPage - 1) / kPage * kPage};
 }
 
+Bytes driver_charge(Device& device) {
+  constexpr int64_t kStep = mib(16).count;
+  const QueuedDevice* const queued = device.queued();
+  const Bytes measured = queued ? queued->driver_bytes() : Bytes{};
+  if (measured == Bytes{}) return {};
+  return {(measured.count / kStep + 2) * kStep};
+}
+
 MemoryNeed memory_need_of(const Plan& plan, const WeightPlanner& planner, Bytes always_resident,
-                          const ShapePlan& shape, Bytes arena) {
+                          const ShapePlan& shape, Bytes arena, Bytes driver) {
   MemoryNeed need;
+  need.driver = driver;
   need.arena = whole_pages(arena);
   need.always_resident = always_resident;
   for (const Bytes state : shape.states) need.states += whole_pages(state);
   const std::vector<bool> none = planner.choose({});
   need.scratch = std::min(planner.least(none), planner.streamable());
-  const Bytes fixed = need.arena + need.always_resident + need.states;
+  const Bytes fixed = need.arena + need.always_resident + need.states + need.driver;
   need.least = fixed + need.scratch;
   need.most = fixed + planner.streamable();
   const int32_t largest = largest_streamed(planner.groups(), none);
@@ -48,6 +58,7 @@ Status limit_too_small(const EngineFile& file, Bytes limit, const MemoryNeed& ne
   }
   parts += fmt::format(", always resident {}", to_text(need.always_resident));
   if (need.states > Bytes{}) parts += fmt::format(", states {}", to_text(need.states));
+  if (need.driver > Bytes{}) parts += fmt::format(", driver {}", to_text(need.driver));
   const int64_t enough_mib = (need.least.count + mib(1).count - 1) / mib(1).count;
   return exhausted(
       "{} does not fit a memory limit of {}: it needs at least {}\n  ({})\n  try a memory limit of {}MiB{}",

@@ -11,7 +11,10 @@ namespace headrace::runtime {
 
 // `arena` is what a run with `shape` allocates, copies of strided inputs included.
 MemoryNeed memory_need_of(const Plan& plan, const WeightPlanner& planner, Bytes always_resident,
-                          const ShapePlan& shape, Bytes arena);
+                          const ShapePlan& shape, Bytes arena, Bytes driver = {});
+// What a limit is charged for the device's driver: what it was measured to take, in steps and the next one
+// ahead, so that a shape's first run seldom passes the limit.
+Bytes driver_charge(Device& device);
 // kExhausted: asked, needed, the parts, and what to do.
 Status limit_too_small(const EngineFile& file, Bytes limit, const MemoryNeed& need, const DimBindings& dims);
 

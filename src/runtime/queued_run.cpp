@@ -261,6 +261,8 @@ Status QueuedRun::run(const QueuedWork& work, CapturedRun& captured) {
   HR_TRY(prepare_queue());
   HR_TRY(find_inputs(work));
   HR_TRY(find_outputs(work));
+  std::optional<DriverWatch> watch;  // the run may load code, or become a graph
+  if (!is_current(work, captured)) watch.emplace(device_);
   const bool capturable = streamer_.idle() || source_->capturable();
   Status status;
   if (!is_current(work, captured) && captured.runs > 0 && capturable) status = capture(work, captured);

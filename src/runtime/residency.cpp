@@ -21,6 +21,12 @@ Residency::Residency(Device& device, const EngineFile& file, FileIdentity identi
       memory_(file.plan().groups.size()),
       resident_(file.plan().groups.size()) {}
 
+void Residency::drop() {
+  reader_.reset();
+  for (Allocation& memory : memory_) memory = {};
+  resident_.assign(resident_.size(), false);
+}
+
 std::vector<bool> Residency::resident() const { return resident_; }
 
 Status Residency::change(const std::vector<bool>& wanted, const std::function<bool(Bytes, Bytes)>& progress) {

@@ -27,6 +27,9 @@ class Residency {
   // these stream until the next change. Errors: kExhausted, kUnavailable, kCorrupt; a weight is named.
   Status change(const std::vector<bool>& wanted, const std::function<bool(Bytes, Bytes)>& progress);
 
+  // Frees all. REQUIRES: nothing reads.
+  void drop();
+
   const std::byte* group(int32_t index) const { return memory_[static_cast<size_t>(index)].data(); }
   std::vector<bool> resident() const;
 

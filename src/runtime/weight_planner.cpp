@@ -10,7 +10,8 @@
 namespace headrace::runtime {
 
 WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows)
-    : groups_(group_uses(plan, rows)),
+    : row_access_(rows),
+      groups_(group_uses(plan, rows)),
       steps_(static_cast<StepIndex>(plan.steps.size()) + 1),
       streamable_(streamable_bytes(groups_)) {
   if (rows != RowAccess::kBuffered) return;

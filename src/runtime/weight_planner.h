@@ -18,6 +18,7 @@ class WeightPlanner {
   explicit WeightPlanner(const Plan& plan, RowAccess rows = RowAccess::kBuffered);
 
   std::span<const GroupUse> groups() const { return groups_; }
+  RowAccess row_access() const { return row_access_; }
   StepIndex steps() const { return steps_; }  // the delivery of outputs is the last
   Bytes streamable() const { return streamable_; }
   // With `step_ns` as in choose_resident().
@@ -42,6 +43,7 @@ class WeightPlanner {
   StreamSchedule schedule(const std::vector<bool>& set, Bytes room) const;
 
  private:
+  RowAccess row_access_;
   std::vector<GroupUse> groups_;
   StepIndex steps_;
   Bytes streamable_;

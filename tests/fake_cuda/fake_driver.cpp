@@ -164,7 +164,7 @@ CUresult cuMemFree(CUdeviceptr data) {
 }
 CUresult cuMemGetInfo(size_t* free, size_t* total) {
   BEGIN_IN_CONTEXT(cuMemGetInfo);
-  *free = kTotalMemory - state().used;
+  *free = kTotalMemory - state().used - static_cast<size_t>(setting("driver_takes", 0));
   *total = kTotalMemory;
   return CUDA_SUCCESS;
 }

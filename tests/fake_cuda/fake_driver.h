@@ -2,7 +2,8 @@
 //
 // Streams work at once; captures, graphs, registered memory and what each call refuses follow the driver's
 // documentation. There are no kernels. HEADRACE_FAKE_CUDA, read at every call, changes it:
-// "version=12040 devices=0 cuMemHostRegister=801", where a function's name gives the error that it returns.
+// "version=12040 devices=0 driver_takes=1000 cuMemHostRegister=801", where a function's name gives the error
+// that it returns and driver_takes is memory that is in use beside what was allocated.
 #pragma once
 
 #include <cuda.h>

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdlib>
+#include <mutex>
 
 #include "core/error.h"
 #include "core/trace.h"
@@ -12,6 +14,9 @@
 
 namespace headrace::cuda {
 namespace {
+
+// A watch that sees more come or go at once sees other programs.
+constexpr Bytes kMostWatched = mib(512);
 
 class Gpu final : public CudaDevice {
  public:
@@ -54,6 +59,9 @@ class Gpu final : public CudaDevice {
   Bytes peak() const override { return {peak_}; }
   Bytes available() const override { return memory().free; }
   int64_t now_ns() const override { return monotonic_ns(); }
+  Bytes driver_bytes() const override { return {driver_}; }
+  void begin_watch() override;
+  void end_watch() override;
 
  protected:
   Result<std::byte*> allocate_bytes(Bytes size, std::string_view what) override;
@@ -76,7 +84,11 @@ class Gpu final : public CudaDevice {
   std::string name_;
   int sm_ = 0, multiprocessors_ = 0, shared_memory_ = 0;
   Captures captures_;
-  std::atomic<int64_t> used_ = 0, peak_ = 0;
+  std::atomic<int64_t> used_ = 0, peak_ = 0, driver_ = 0;
+
+  std::mutex watch_mutex_;  // guards the two below
+  int watches_ = 0;
+  Bytes not_ours_;  // when the first of them began: neither free nor in an allocation of ours
 };
 
 Status Gpu::open() {
@@ -126,6 +138,22 @@ Gpu::Memory Gpu::memory() const {
   size_t free = 0, total = 0;
   if (api_.cuMemGetInfo(&free, &total) != CUDA_SUCCESS) return {};  // a failed device has no room
   return {{static_cast<int64_t>(free)}, {static_cast<int64_t>(total)}};
+}
+
+void Gpu::begin_watch() {
+  const std::lock_guard lock(watch_mutex_);
+  if (watches_++ > 0) return;
+  const Memory now = memory();
+  not_ours_ = now.total - now.free - used();
+}
+
+void Gpu::end_watch() {
+  const std::lock_guard lock(watch_mutex_);
+  if (--watches_ > 0) return;
+  const Memory now = memory();
+  const Bytes grown = now.total - now.free - used() - not_ours_;
+  if (now.total == Bytes{} || std::abs(grown.count) > kMostWatched.count) return;
+  driver_ = std::max<int64_t>(0, driver_ + grown.count);
 }
 
 Result<std::byte*> Gpu::allocate_bytes(Bytes size, std::string_view what) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "core/unique_fd.h"
 #include "device/cuda/test_device.h"
@@ -122,6 +123,31 @@ TEST_F(CudaFaults, FallBackToARingThatSaysWhy) {
   auto map = take(device_->open_source(fd.get(), {}, mib(1), gib(1), "a.engine"));
   EXPECT_EQ(map->visible({}), nullptr);  // copied all the same
   EXPECT_OK(map->copy({}, mib(1), to.data(), *queue_));
+}
+
+TEST_F(CudaFaults, MeasureWhatTheDriverTakesBesideOurs) {
+  auto ours = take(device_->allocate(mib(8), "before"));
+  std::optional<Allocation> later;
+  {
+    const DriverWatch outer(*device_);
+    ask("driver_takes=50000000");
+    const DriverWatch inner(*device_);
+    later = take(device_->allocate(mib(16), "meanwhile"));
+    ours = {};
+  }
+  EXPECT_EQ(device_->driver_bytes(), Bytes{50000000});
+  {
+    const DriverWatch watch(*device_);
+    ask("driver_takes=20000000");  // a captured run was destroyed
+  }
+  EXPECT_EQ(device_->driver_bytes(), Bytes{20000000});
+  ask("driver_takes=30000000");  // nobody watched
+  EXPECT_EQ(device_->driver_bytes(), Bytes{20000000});
+  {
+    const DriverWatch watch(*device_);
+    ask("driver_takes=1900000000");  // that is another program
+  }
+  EXPECT_EQ(device_->driver_bytes(), Bytes{20000000});
 }
 
 }  // namespace

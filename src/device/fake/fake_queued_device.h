@@ -57,6 +57,7 @@ class FakeQueuedDevice : public QueuedDevice {
 
   void set_memory_limit(Bytes limit) { limit_ = limit.count; }
   void reset_peak() { peak_ = used().count; }
+  void set_driver_bytes(Bytes bytes) { driver_ = bytes.count; }
   int64_t copies() const { return copies_; }
   Bytes bytes_copied() const { return {bytes_copied_}; }
   int64_t launches() const { return launches_; }
@@ -75,6 +76,7 @@ class FakeQueuedDevice : public QueuedDevice {
   Bytes used() const override { return {used_.load()}; }
   Bytes peak() const override { return {peak_.load()}; }
   Bytes available() const override;
+  Bytes driver_bytes() const override { return {driver_}; }
   int64_t now_ns() const override { return clock_ns_.fetch_add(1); }  // never twice the same
 
  protected:
@@ -98,7 +100,7 @@ class FakeQueuedDevice : public QueuedDevice {
   mutable std::mutex mutex_;  // guards the two maps
   std::map<const std::byte*, Bytes> alive_;
   std::map<std::byte*, Bytes> freed_;  // stays mapped, so that late work is found out and not killed
-  std::atomic<int64_t> limit_, used_ = 0, peak_ = 0;
+  std::atomic<int64_t> limit_, used_ = 0, peak_ = 0, driver_ = 0;
   mutable std::atomic<int64_t> clock_ns_ = 0;
   Countdown copy_to_fail_, call_to_fail_, read_to_fail_, allocation_to_fail_;
   std::atomic<int64_t> copies_ = 0, bytes_copied_ = 0, launches_ = 0, captures_ = 0;
