@@ -16,12 +16,12 @@ PYTHONPATH=$(echo "$root"/.venv/lib/python3*/site-packages)
 export PYTHONPATH
 quietly cmake --preset gpu -DPython_EXECUTABLE="$python" -Dcudnn_frontend_INCLUDE_DIR="$PYTHONPATH/include"
 quietly cmake --build "$build" -j "$(nproc)" --target headrace_cli headrace_python headrace_cuda headrace_cuda_build \
-  "${tests[@]}"
+  headrace_call_overhead "${tests[@]}"
 unset PYTHONPATH
 
 rm -rf "$pack"
 mkdir -p "$pack"/{bin,lib,python}
-cp "$build/bin/headrace" "${tests[@]/#/$build/bin/}" "$pack/bin/"
+cp "$build"/bin/{headrace,call_overhead} "${tests[@]/#/$build/bin/}" "$pack/bin/"
 cp -P "$build"/lib/libheadrace*.so* "$pack/lib/"
 cp -rL "$build/python/headrace" "$pack/python/"
 # What Debian gives and another system may not have; never the C library, the driver or CUDA's own libraries.
