@@ -80,6 +80,27 @@ def test_a_keyword_left_out_is_named():
         module(ids, ids=ids, position_ids=ids)
 
 
+@pytest.mark.parametrize("device", ["cpu", DEVICE])
+def test_a_keyword_of_the_export_must_be_in_every_call(device):
+    ids, position_ids = torch.arange(4), torch.arange(4) * 10
+    program = torch.export.export(Keyword(), (ids,), {"position_ids": position_ids})
+    module = hr.dynamo.compile(program, inputs=[ids], device=device)  # the positional ones alone, as a script may
+    assert torch.equal(module(ids, position_ids=position_ids), ids + position_ids)
+    for call in (lambda: module(ids), lambda: module(input_ids=ids), lambda: module()):
+        with pytest.raises(TypeError) as error:
+            call()
+        assert "position_ids" in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(TypeError, match=r"^forward\(\) is missing 'position_ids'; the model was exported with ids, position_ids$"):
+        module(ids)
+
+
+def test_a_nested_keyword_left_out_is_named():
+    pair, z = Pair(torch.randn(2, 3), torch.randn(2, 3)), (torch.randn(4), None)
+    module = hr.compile(Nested(), arg_inputs=[pair], kwarg_inputs={"named": {"z": z}}, device=DEVICE)
+    with pytest.raises(TypeError, match=r"^forward\(\) is missing 'named'; the model was exported with argument 0, named$"):
+        module(pair)
+
+
 def test_constants_must_be_those_of_the_export():
     x = torch.randn(3)
     module = hr.compile(Constants(), arg_inputs=[x, 2.5, True], device=DEVICE)
