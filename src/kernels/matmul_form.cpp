@@ -48,9 +48,10 @@ Result<MatmulForm> MatmulForm::make(const StepForm& step, const RecipeStep* pack
   MatmulForm form;
   form.packed = packed;
   form.out = step.outputs[0];
-  form.dtype = form.out.dtype;
   const StepTensor& a = *step.inputs[0];
-  if (form.out.shape.size() < 2 || a.shape.size() < 2 || a.dtype != form.dtype)
+  form.dtype = a.dtype;
+  const bool widened = form.out.dtype == DType::kF32 && (a.dtype == DType::kF16 || a.dtype == DType::kBF16);
+  if (form.out.shape.size() < 2 || a.shape.size() < 2 || (a.dtype != form.out.dtype && !widened))
     return malformed(step, "{} of sizes {} and a result of sizes {} are no product", dtype_name(a.dtype),
                      to_text(a.shape), to_text(form.out.shape));
   form.batch.assign(form.out.shape.begin(), form.out.shape.end() - 2);

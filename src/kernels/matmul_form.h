@@ -7,7 +7,7 @@
 namespace headrace {
 
 struct MatmulForm {
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;           // of the operands; a result of 16-bit ones may be f32
   const RecipeStep* packed = nullptr;  // b is a packed weight: this is its layout
   Sizes batch;
   int64_t m = 0, k = 0, n = 0;

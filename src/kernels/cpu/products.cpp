@@ -34,6 +34,9 @@ std::span<const KernelRow> product_kernels() { return kRows; }
 Result<MatmulForm> matmul_form(const StepShapes& step) {
   HR_ASSIGN(const RecipeStep* packed, find_packed(step, "matmul"));
   HR_ASSIGN(MatmulForm form, MatmulForm::make(step, packed));
+  if (form.out.dtype != form.dtype)
+    return malformed(step, "its operands are {} and its result is {}", dtype_name(form.dtype),
+                     dtype_name(form.out.dtype));
   HR_TRY(check_epilogue(step, form.epilogue, form.dtype));
   return form;
 }

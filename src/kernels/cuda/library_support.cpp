@@ -53,6 +53,17 @@ bool is_row_major(const PlanTensor& tensor) {
   return true;
 }
 
+// Whether it begins, and each of its rows or columns does, on 16 bytes.
+bool lies_on_16_bytes(const PlanTensor& tensor) {
+  const int64_t elements = 16 / dtype_size(tensor.dtype);
+  const size_t rank = tensor.shape.size(), unit = rank - static_cast<size_t>(-unit_axis(tensor));
+  if (!is_multiple(tensor.offset, elements)) return false;
+  for (size_t i = 0; i < rank; ++i) {
+    if (i != unit && !is_one(tensor.shape[i]) && !is_multiple(tensor.strides[i], elements)) return false;
+  }
+  return true;
+}
+
 // Whether every stride beside the last is a multiple of 16 bytes, none is 0, and the last is 1.
 bool has_aligned_rows(const PlanTensor& tensor, bool broadcasts) {
   const int64_t elements = 16 / dtype_size(tensor.dtype);
@@ -119,6 +130,13 @@ bool library_takes_matmul(const AttributeMap& attributes, TensorPointers inputs,
   const size_t rank = residual->shape.size();
   return rank >= 2 && residual->shape[rank - 1] == output.shape.back() &&
          residual->shape[rank - 2] == output.shape.end()[-2] && unit_axis(*residual) == axis;
+}
+
+bool library_rounds_early(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output) {
+  if (!is_half(output.dtype)) return false;
+  // Rounding before relu is rounding after it; a residual is added to the sum in every algorithm.
+  if (!at(inputs, 2) && attributes.text("epilogue") != "gelu_tanh") return false;
+  return !lies_on_16_bytes(*inputs[0]) || !lies_on_16_bytes(*inputs[1]) || !lies_on_16_bytes(output);
 }
 
 bool library_takes_conv(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output) {

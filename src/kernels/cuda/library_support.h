@@ -16,8 +16,12 @@ namespace headrace::cuda {
 
 using TensorPointers = std::span<const PlanTensor* const>;
 
-// Inputs a, b, [bias], [residual].
+// Inputs a, b, [bias], [residual]. A product of 16 bits without these two and a function may give f32.
 bool library_takes_matmul(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output);
+// Whether cuBLASLt may round such a product before its bias or function: where rows do not lie on 16 bytes
+// some of its algorithms do, of those that timing picks from. Such a product is asked for in f32, and ended
+// apart. REQUIRES: library_takes_matmul() says yes.
+bool library_rounds_early(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output);
 // Inputs x, w, [bias], [residual]. The further attribute weight_channels_last: w is stored [O, k.., C/groups]
 // and so has those sizes, whatever the order of x. Where a residual or an epilogue is refused, the
 // convolution without them may be taken.

@@ -29,6 +29,7 @@ struct Asked {
     return takes(attributes, pointers, output);
   }
   bool matmul() const { return ask(library_takes_matmul); }
+  bool rounds_early() const { return ask(library_rounds_early); }
   bool conv() const { return ask(library_takes_conv); }
   bool attention(int sm = 90) const {
     return ask([&](const auto& attributes, const auto& pointers, const auto& output) {
@@ -64,6 +65,38 @@ TEST(LibrarySupport, TakesEpiloguesThatCublasHas) {
   asked = linear(DType::kF32);
   asked.attributes.set("epilogue", std::string("gelu_tanh"));
   EXPECT_FALSE(asked.matmul());
+}
+
+TEST(LibrarySupport, KnowsProductsThatMayRoundBeforeTheirBias) {
+  const auto product = [](DType dtype, const Dim& k, const Dim& n) -> Asked {
+    return {{{"transpose_b", true}},
+            {dense(dtype, {kS, k}), dense(dtype, {n, k}), dense(dtype, {n})},
+            dense(dtype, {kS, n})};
+  };
+  EXPECT_FALSE(linear(DType::kBF16).rounds_early());  // rows of any number
+  EXPECT_FALSE(product(DType::kBF16, 64, 24).rounds_early());
+  EXPECT_TRUE(product(DType::kBF16, 33, 24).rounds_early());
+  EXPECT_TRUE(product(DType::kF16, 60, 24).rounds_early());  // on 8 bytes
+  EXPECT_TRUE(product(DType::kF16, 64, 20).rounds_early());
+  EXPECT_TRUE(product(DType::kF16, kS, 24).rounds_early());
+  EXPECT_FALSE(product(DType::kF16, kS * 8, 24).rounds_early());
+  EXPECT_FALSE(product(DType::kF32, 33, 20).rounds_early());
+  Asked plain = product(DType::kBF16, 33, 20);
+  plain.inputs[2] = {};  // nothing is added
+  EXPECT_FALSE(plain.rounds_early());
+  plain.attributes.set("epilogue", std::string("relu"));
+  EXPECT_FALSE(plain.rounds_early());
+  plain.attributes.set("epilogue", std::string("gelu_tanh"));
+  EXPECT_TRUE(plain.rounds_early());
+  Asked shifted = product(DType::kF16, 64, 24);
+  shifted.inputs[0].offset = 3;
+  EXPECT_TRUE(shifted.rounds_early());
+  Asked turned = product(DType::kF16, 64, 24);
+  turned.attributes = {};
+  turned.inputs[1] = dense(DType::kF16, {64, 24});
+  EXPECT_FALSE(turned.rounds_early());
+  turned.inputs[1] = dense(DType::kF16, {64, 20});
+  EXPECT_TRUE(turned.rounds_early());
 }
 
 TEST(LibrarySupport, TakesOperandsThatAreMatrices) {

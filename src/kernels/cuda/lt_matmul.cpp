@@ -69,10 +69,10 @@ Status LtMatmul::make_layouts() {
   for (size_t i = 0; i < kLtOperands; ++i) {
     const LtMatrix& matrix = problem_.matrices[i];
     cublasLtMatrixLayout_t layout = nullptr;
-    HR_TRY(check_blas(
-        cublasLtMatrixLayoutCreate(&layout, data_type(problem_.dtype), static_cast<uint64_t>(matrix.rows),
-                                   static_cast<uint64_t>(matrix.columns), matrix.ld),
-        "describe a matrix"));
+    HR_TRY(check_blas(cublasLtMatrixLayoutCreate(&layout, data_type(problem_.dtype_of(i)),
+                                                 static_cast<uint64_t>(matrix.rows),
+                                                 static_cast<uint64_t>(matrix.columns), matrix.ld),
+                      "describe a matrix"));
     layouts_[i].reset(layout);
     if (problem_.batch == 1) continue;
     HR_TRY(set(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(problem_.batch)));
@@ -151,7 +151,7 @@ std::array<Bytes, kLtOperands> LtMatmul::extents() const {
     const LtMatrix& matrix = problem_.matrices[i];
     const int64_t elements =
         (problem_.batch - 1) * matrix.batch_stride + (matrix.columns - 1) * matrix.ld + matrix.rows;
-    sizes[i] = align_up({elements * dtype_size(problem_.dtype)}, {kWorkspaceAlignment});
+    sizes[i] = align_up({elements * dtype_size(problem_.dtype_of(i))}, {kWorkspaceAlignment});
   }
   return sizes;
 }

@@ -48,23 +48,24 @@ class MatmulKernel : public StepKernel {
 };
 
 LtAlignment MatmulKernel::alignment() const {
-  const int64_t size = dtype_size(problem_.dtype);
   LtAlignment alignment;
   for (size_t i = 0; i < kLtOperands; ++i) {
+    const int64_t size = dtype_size(problem_.dtype_of(i));
     const std::optional<StepTensor>& tensor = operands_[i] ? operands_[i] : operands_[kResult];
     std::vector<int64_t> bytes = {problem_.zeros ? 0 : tensor->offset * size};
     bytes.push_back(problem_.matrices[i].batch_stride * size);
     for (const int64_t stride : problem_.outer_strides[i]) bytes.push_back(stride * size);
     alignment.operands[i] = alignment_of(bytes);
   }
-  if (bias_) alignment.bias = alignment_of(std::array{bias_->offset * size});
+  if (bias_) alignment.bias = alignment_of(std::array{bias_->offset * dtype_size(problem_.dtype)});
   return alignment;
 }
 
 Status MatmulKernel::choose(const StepShapes& step) {
   alignment_ = alignment();
-  const auto element = static_cast<uint32_t>(dtype_size(problem_.dtype));
-  const LtAlignment least = {{element, element, element, element}, element};
+  const auto element = static_cast<uint32_t>(dtype_size(problem_.dtype)),
+             result = static_cast<uint32_t>(dtype_size(problem_.result));
+  const LtAlignment least = {{element, element, result, result}, element};
   const bool tune = step.dims == step.opt;
   const auto find = [&](const LtAlignment& aligned, bool timed) {
     const std::string key = fmt::format("{} {} {}", problem_.key(), aligned.text(), timed);
@@ -82,6 +83,9 @@ Result<std::unique_ptr<StepKernel>> MatmulKernel::make(const StepShapes& step) {
   const bool takes = form.dtype == DType::kF16 || form.dtype == DType::kBF16 || form.dtype == DType::kF32;
   if (!takes || (form.bias && form.n > 1 && form.bias->strides[0] != 1))
     return malformed(step, "cuBLASLt does not take {} or such a bias", dtype_name(form.dtype));
+  if (form.out.dtype != form.dtype && (form.bias || form.residual || form.epilogue))
+    return malformed(step, "a product of {} that gives {} takes nothing that ends it", dtype_name(form.dtype),
+                     dtype_name(form.out.dtype));
   const std::optional<MatmulProblem> problem =
       MatmulProblem::make(form, step.step->attributes.flag("allow_tf32"));
   if (!problem)
@@ -130,11 +134,11 @@ Status MatmulKernel::enqueue(const Addresses& at, CUstream stream) const {
                  "clear an empty product's operands"));
   HR_ASSIGN(const LtPointers first, pointers(at, zeros));
   const LtMatmul& product = product_for(first);
-  const int64_t size = dtype_size(problem_.dtype);
   for (int64_t call = 0; call < problem_.calls(); ++call) {
     LtPointers here = first;
     for (const LtOperand operand : {kFirst, kSecond, kAddend, kResult})
-      if (here.operands[operand]) here.operands[operand] += problem_.shift(operand, call) * size;
+      if (here.operands[operand])
+        here.operands[operand] += problem_.shift(operand, call) * dtype_size(problem_.dtype_of(operand));
     HR_TRY(product.enqueue(here, zeros + zeros_.count, stream));
   }
   return {};

@@ -121,10 +121,10 @@ int64_t MatmulProblem::shift(LtOperand operand, int64_t index) const {
 }
 
 std::string MatmulProblem::key() const {
-  std::string text =
-      fmt::format("matmul {}{} {}x{}x{} batch {} {}{}{}", dtype_name(dtype), tf32 ? " tf32" : "", m, n, k,
-                  batch, epilogue ? std::string(info(*epilogue).name) : "plain", bias ? " bias" : "",
-                  residual ? " residual" : "");
+  std::string text = fmt::format("matmul {}{}{} {}x{}x{} batch {} {}{}{}", dtype_name(dtype),
+                                 tf32 ? " tf32" : "", result != dtype ? " to f32" : "", m, n, k, batch,
+                                 epilogue ? std::string(info(*epilogue).name) : "plain", bias ? " bias" : "",
+                                 residual ? " residual" : "");
   for (const LtMatrix& matrix : matrices)
     text += fmt::format(" {}{}/{}", matrix.transposed ? "t" : "n", matrix.ld, matrix.batch_stride);
   return text;
@@ -134,6 +134,7 @@ std::optional<MatmulProblem> MatmulProblem::make(const MatmulForm& step, bool tf
   MatmulForm form = step;
   MatmulProblem problem;
   problem.dtype = form.dtype;
+  problem.result = form.out.dtype;
   problem.epilogue = form.epilogue;
   problem.bias = form.bias.has_value();
   problem.residual = form.residual.has_value();

@@ -27,7 +27,8 @@ enum LtOperand : size_t { kFirst, kSecond, kAddend, kResult };
 inline constexpr size_t kLtOperands = 4;
 
 struct MatmulProblem {
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;   // of first and second
+  DType result = DType::kF32;  // of addend and result
   std::optional<Pointwise> epilogue;
   bool bias = false, residual = false;
   bool swapped = true;          // out' = b' a'
@@ -41,6 +42,7 @@ struct MatmulProblem {
   Sizes outer_strides[kLtOperands];
 
   int64_t calls() const { return element_count(outer); }
+  DType dtype_of(size_t operand) const { return operand == kFirst || operand == kSecond ? dtype : result; }
   // The shift of an operand in call `index`, in elements.
   int64_t shift(LtOperand operand, int64_t index) const;
   // All that a choice of algorithm depends on.

@@ -78,6 +78,30 @@ constexpr std::string_view kChain = R"(graph(%x: f16[s0, 64], %y: f16[64]) symbo
   return %z as "z"
 })";
 
+Names linear_steps(std::string_view dtype, int k, std::string_view operands, std::string_view attributes) {
+  const Lowered lowered = lower(fmt::format(
+      "graph(%x: {0}[s0, {1}], %w: {0}[24, {1}], %b: {0}[24], %r: {0}[s0, 24]) symbols(s0: 1 <= 8 <= 64) "
+      "{{\n  %y = matmul({2}) {{transpose_b = true{3}}}\n  return %y as \"y\"\n}}",
+      dtype, k, operands, attributes));
+  const auto binaries = compile_programs(lowered.sources.programs(), "sm_90");
+  EXPECT_TRUE(binaries.ok()) << binaries.status().message();
+  const bool wide = lowered.plan.tensors[lowered.plan.steps[0].outputs[0]].dtype == DType::kF32;
+  Names names = families(lowered.plan);
+  if (wide) names[0] += " in f32";
+  return names;
+}
+
+TEST(CudaLowering, EndsAProductApartWhereItMightBeRoundedBefore) {
+  const Names whole = {"matmul"}, apart = {"matmul in f32", "ending"};
+  EXPECT_EQ(linear_steps("bf16", 64, "%x, %w, %b", ""), whole);
+  EXPECT_EQ(linear_steps("bf16", 33, "%x, %w, %b", ""), apart);
+  EXPECT_EQ(linear_steps("f16", 33, "%x, %w, %b, %r", ", epilogue = \"relu\""), apart);
+  EXPECT_EQ(linear_steps("f16", 33, "%x, %w, %b", ", epilogue = \"gelu\""), apart);
+  EXPECT_EQ(linear_steps("f16", 33, "%x, %w", ", epilogue = \"gelu_tanh\""), apart);
+  EXPECT_EQ(linear_steps("bf16", 33, "%x, %w, _, %r", ""), whole);
+  EXPECT_EQ(linear_steps("bf16", 33, "%x, %w", ", epilogue = \"relu\""), whole);
+}
+
 TEST(CudaLowering, WritesAChainAsOneKernelWithItsConstants) {
   const Lowered lowered = lower(kChain);
   EXPECT_EQ(families(lowered.plan), (Names{"pointwise"}));

@@ -306,7 +306,7 @@ void write_ending(StepWriter& writer, const ir::Node& node, const Ending& ending
   int reg = 0;
   const auto add = [&](TensorIndex tensor) {
     step.inputs.push_back(tensor);
-    text.add_input(reg, dtype);
+    text.add_input(reg, builder.at(tensor).dtype);
     sum += fmt::format("{}r{}", reg > 0 ? " + " : "", reg);
     ++reg;
   };

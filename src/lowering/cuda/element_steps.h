@@ -28,7 +28,7 @@ struct Ending {
 
   bool empty() const { return bias == kNone && residual == kNone && !function; }
 };
-// `to` may be `from`.
+// `to` may be `from`; `from` may be f32 where `to` is of 16 bits, and is rounded once then.
 void write_ending(StepWriter& writer, const ir::Node& node, const Ending& ending, TensorIndex from,
                   TensorIndex to);
 // Copies elements of one shape and dtype, whatever the strides.

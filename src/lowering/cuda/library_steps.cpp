@@ -146,6 +146,27 @@ TensorIndex densely(StepWriter& writer, const ir::Node& node, TensorIndex tensor
 
 }  // namespace
 
+namespace {
+
+// The product alone, in f32, and then all that ends it, in one kernel that rounds once.
+Status lower_wide_matmul(StepWriter& writer, const ir::Node& node, Tensors inputs, TensorIndex output) {
+  PlanBuilder& builder = writer.builder();
+  inputs.resize(4, kNone);
+  Ending ending = {std::exchange(inputs[2], kNone), std::exchange(inputs[3], kNone), std::nullopt};
+  if (ending.residual != kNone)
+    ending.residual = builder.expand_view(ending.residual, builder.at(output).shape);
+  AttributeMap attributes = node.attributes();
+  if (const std::string epilogue = attributes.text("epilogue"); !epilogue.empty())
+    ending.function = find_pointwise(epilogue)->function;
+  attributes.erase("epilogue");
+  const TensorIndex wide = builder.add_arena_tensor(DType::kF32, builder.at(output).shape);
+  builder.add_step("matmul", node, std::move(inputs), {wide}, std::move(attributes));
+  write_ending(writer, node, ending, wide, output);
+  return {};
+}
+
+}  // namespace
+
 Status lower_matmul(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
   HR_ASSIGN(Tensors inputs, builder.tensors(node.inputs()));
@@ -162,8 +183,13 @@ Status lower_matmul(StepWriter& writer, const ir::Node& node) {
     taken = takes_copied_matmul(asked, copies);
   }
   if (!taken) return write_matmul(writer, node);
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (copies[i]) inputs[i] = copied(writer, node, inputs[i]);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!copies[i]) continue;
+    inputs[i] = copied(writer, node, inputs[i]);
+    asked.inputs[i] = builder.at(inputs[i]);
+  }
+  if (library_rounds_early(asked.attributes, asked.pointers(), asked.output))
+    return lower_wide_matmul(writer, node, std::move(inputs), output);
   builder.add_step("matmul", node, std::move(inputs), {output}, std::move(asked.attributes));
   if (apart) write_function(writer, node, find_pointwise(epilogue)->function, output, output);
   return {};
