@@ -136,7 +136,9 @@ void MatmulMaker::squeeze_batch() {
 
 void MatmulMaker::choose_stages(bool dense) {
   const bool other = compute_ != form_.dtype;
-  dense = dense || form_.packed;  // the fast kernels of packed weights take nothing else
+  // oneDNN (3.2) runs packed weights beside strided operands by its reference loops, thousands of times
+  // slower than the copies.
+  dense = dense || form_.packed;
   const auto send = [&](Operand& operand, bool must) {
     if (operand.stage || !must) return;
     stage(operand);
