@@ -1,11 +1,15 @@
 // Facts about this process and machine, read from the kernel.
 #pragma once
 
+#include <string>
+
 #include <headrace/bytes.h>
 
 namespace headrace {
 
-int usable_cpus();         // affinity mask and cgroup CPU quota taken into account; at least 1
+// How many threads are worth running here: the calling thread's affinity, and the cgroups' CPU quota rounded
+// up. At least 1. `root` is as in core/cgroup.h.
+int usable_cpus(const std::string& root = "");
 Bytes process_resident();  // VmRSS
 Bytes process_peak();      // VmHWM, since start or reset_process_peak()
 void reset_process_peak();
