@@ -4,10 +4,10 @@
 //   power   := atom ("**" power)?
 //   atom    := integer | name | ("min" | "max") "(" sum ("," sum)* ")" | "(" sum ")" | "-" power
 #include <cctype>
-#include <charconv>
 
 #include "core/dim.h"
 #include "core/error.h"
+#include "core/text_cursor.h"
 
 namespace headrace {
 namespace {
@@ -18,35 +18,24 @@ constexpr size_t kMaxText = 4096;
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit Parser(std::string_view text) : in_(text) {}
 
   Result<Dim> run() {
-    if (text_.size() > kMaxText)
-      return invalid_argument("size expression of {} characters is too long", text_.size());
+    if (in_.text().size() > kMaxText)
+      return invalid_argument("size expression of {} characters is too long", in_.text().size());
     HR_ASSIGN(Dim dim, sum());
-    skip_space();
-    if (at_ != text_.size()) return unexpected();
+    if (!in_.at_end()) return unexpected();
     return dim;
   }
 
  private:
-  Status unexpected() const {
-    return invalid_argument("size expression '{}': unexpected {} at {}", text_,
-                            at_ < text_.size() ? fmt::format("'{}'", text_[at_]) : "end", at_);
+  Status unexpected() {
+    const char found = in_.next();
+    return invalid_argument("size expression '{}': unexpected {} at {}", in_.text(),
+                            in_.at_end() ? "end" : fmt::format("'{}'", found), in_.at());
   }
-  void skip_space() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-  bool take(std::string_view token) {
-    skip_space();
-    if (text_.substr(at_, token.size()) != token) return false;
-    at_ += token.size();
-    return true;
-  }
-  bool take_times() {  // "*", but not the beginning of "**"
-    skip_space();
-    return text_.substr(at_, 2) != "**" && take("*");
-  }
+  bool take(std::string_view token) { return in_.take(token); }
+  bool take_times() { return !in_.peek("**") && take("*"); }
 
   Result<Dim> sum() {
     if (++depth_ > kMaxDepth) return invalid_argument("size expression is nested too deeply");
@@ -95,45 +84,34 @@ class Parser {
   }
 
   Result<Dim> atom() {
-    skip_space();
-    if (at_ == text_.size()) return unexpected();
-    const char c = text_[at_];
-    if (c >= '0' && c <= '9') return integer();
+    int64_t value = 0;
+    const std::errc error = in_.integer(value);
+    if (error == std::errc()) return Dim(value);
+    if (error == std::errc::result_out_of_range)
+      return invalid_argument("size expression '{}': a number leaves 64 bits", in_.text());
     if (take("(")) {
       HR_ASSIGN(Dim inner, sum());
       if (!take(")")) return unexpected();
       return inner;
     }
-    if (c == '-') return negative();
+    if (take("-")) return negative();
+    const char c = in_.next();
     if (std::isalpha(static_cast<unsigned char>(c)) || c == '_') return named();
     return unexpected();
   }
 
   Result<Dim> negative() {
-    if (at_ + 1 < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_ + 1]))) return integer();
-    ++at_;
     if (++depth_ > kMaxDepth) return invalid_argument("size expression is nested too deeply");
     HR_ASSIGN(const Dim inner, power());
     --depth_;
     return Dim(0) - inner;
   }
 
-  Result<Dim> integer() {
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
-    if (error != std::errc()) return invalid_argument("size expression '{}': a number leaves 64 bits", text_);
-    at_ = static_cast<size_t>(end - text_.data());
-    return Dim(value);
-  }
-
   Result<Dim> named() {
-    const size_t begin = at_;
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_'))
-      ++at_;
-    const std::string_view name = text_.substr(begin, at_ - begin);
+    const std::string_view name = in_.word();
     if (!take("(")) return Dim::symbol(std::string(name));
     if (name != "min" && name != "max")
-      return invalid_argument("size expression '{}': unknown function '{}'", text_, name);
+      return invalid_argument("size expression '{}': unknown function '{}'", in_.text(), name);
     HR_ASSIGN(Dim value, sum());
     while (take(",")) {
       HR_ASSIGN(const Dim next, sum());
@@ -144,8 +122,7 @@ class Parser {
   }
 
   static constexpr int kMaxProducts = 64;
-  std::string_view text_;
-  size_t at_ = 0;
+  TextCursor in_;
   int depth_ = 0;
   int products_ = 0;
 };

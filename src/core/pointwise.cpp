@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "core/error.h"
+#include "core/text_cursor.h"
 
 namespace headrace {
 namespace {
@@ -130,16 +130,16 @@ constexpr int kMaxRegisters = 1024;
 
 class ProgramParser {
  public:
-  explicit ProgramParser(std::string_view text) : text_(text) {}
+  explicit ProgramParser(std::string_view text) : in_(text) {}
 
   Result<PointwiseProgram> run() {
     HR_TRY(expect("("));
-    while (!take(")")) {
+    while (!in_.take(")")) {
       if (!program_.inputs.empty()) HR_TRY(expect(","));
       HR_ASSIGN(const DType dtype, type());
       program_.inputs.push_back(dtype);
     }
-    while (!take("->")) {
+    while (!in_.take("->")) {
       if (!program_.instructions.empty()) HR_TRY(expect(";"));
       HR_TRY(instruction());
       if (program_.registers() > kMaxRegisters) return error("too many registers");
@@ -147,37 +147,20 @@ class ProgramParser {
     do {
       HR_ASSIGN(const int reg, operand());
       program_.results.push_back(reg);
-    } while (take(","));
-    skip_space();
-    if (at_ != text_.size()) return error("something follows the results");
+    } while (in_.take(","));
+    if (!in_.at_end()) return error("something follows the results");
     return std::move(program_);
   }
 
  private:
   Status error(std::string_view what) const {
-    return invalid_argument("pointwise program '{}': {} at {}", text_.substr(0, 200), what, at_);
-  }
-  void skip_space() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-  bool take(std::string_view token) {
-    skip_space();
-    if (text_.substr(at_, token.size()) != token) return false;
-    at_ += token.size();
-    return true;
+    return invalid_argument("pointwise program '{}': {} at {}", in_.text().substr(0, 200), what, in_.at());
   }
   Status expect(std::string_view token) {
-    return take(token) ? Status() : error(fmt::format("expected '{}'", token));
-  }
-  std::string_view word() {
-    skip_space();
-    const size_t begin = at_;
-    while (at_ < text_.size() && (std::isalnum(static_cast<unsigned char>(text_[at_])) || text_[at_] == '_'))
-      ++at_;
-    return text_.substr(begin, at_ - begin);
+    return in_.take(token) ? Status() : error(fmt::format("expected '{}'", token));
   }
   Result<DType> type() {
-    const std::optional<DType> dtype = parse_dtype(word());
+    const std::optional<DType> dtype = parse_dtype(in_.word());
     if (!dtype) return error("expected a dtype");
     return *dtype;
   }
@@ -188,11 +171,9 @@ class ProgramParser {
   }
   Result<int> register_number() {
     HR_TRY(expect("r"));
-    int reg = -1;
-    const auto [end, code] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), reg);
-    if (code != std::errc() || reg < 0) return error("expected a register");
-    at_ = static_cast<size_t>(end - text_.data());
-    return reg;
+    const std::optional<int64_t> reg = in_.integer();
+    if (!reg || *reg < 0 || *reg > kMaxRegisters) return error("expected a register");
+    return static_cast<int>(*reg);
   }
 
   Status instruction() {
@@ -201,7 +182,7 @@ class ProgramParser {
     HR_TRY(expect(":"));
     HR_ASSIGN(const DType dtype, type());
     HR_TRY(expect("="));
-    const PointwiseInfo* row = find_pointwise(word());
+    const PointwiseInfo* row = find_pointwise(in_.word());
     if (row == nullptr) return error("unknown function");
     HR_TRY(expect("("));
     PointwiseInstruction instruction{row->function, dtype, {}};
@@ -227,8 +208,7 @@ class ProgramParser {
     return instruction.dtype == (row.to_bool ? DType::kBool : dtype(first));
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
+  TextCursor in_;
   PointwiseProgram program_;
 };
 

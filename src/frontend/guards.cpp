@@ -1,12 +1,11 @@
 #include "frontend/guards.h"
 
 #include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <optional>
 #include <set>
 
 #include "core/error.h"
+#include "core/text_cursor.h"
 
 namespace headrace::frontend {
 namespace {
@@ -37,12 +36,11 @@ int64_t terms(const Dim& dim) {
 class Parser {
  public:
   Parser(std::string_view text, const ExportedProgram& program, const std::set<std::string_view>& inputs)
-      : text_(text), program_(program), inputs_(inputs) {}
+      : in_(text), program_(program), inputs_(inputs) {}
 
   std::optional<std::vector<ir::Guard>> run() {
     auto guards = conjunction(0);
-    skip_spaces();
-    if (!guards || at_ != text_.size()) return std::nullopt;
+    if (!guards || !in_.at_end()) return std::nullopt;
     return guards;
   }
 
@@ -50,26 +48,11 @@ class Parser {
   using Guards = std::optional<std::vector<ir::Guard>>;
   using Number = std::optional<Dim>;
 
-  void skip_spaces() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-  bool take(std::string_view token) {
-    skip_spaces();
-    if (text_.substr(at_, token.size()) != token) return false;
-    at_ += token.size();
-    return true;
-  }
-  bool take_word(std::string_view word) {
-    const size_t start = at_;
-    if (take(word) && (at_ == text_.size() || !part_of_word(text_[at_]))) return true;
-    at_ = start;
-    return false;
-  }
-  static bool part_of_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+  bool take(std::string_view token) { return in_.take(token); }
 
   Guards conjunction(int depth) {
     Guards all = condition(depth);
-    while (all && take_word("and")) {
+    while (all && in_.take_word("and")) {
       const Guards more = condition(depth);
       if (!more) return std::nullopt;
       all->insert(all->end(), more->begin(), more->end());
@@ -79,7 +62,7 @@ class Parser {
 
   Guards condition(int depth) {
     if (depth > kDeepest) return std::nullopt;
-    if (take_word("not")) {
+    if (in_.take_word("not")) {
       Guards guards = condition(depth + 1);
       if (!guards || guards->size() != 1) return std::nullopt;  // not (a and b) is an "or"
       for (const RelationText& known : kRelations) {
@@ -90,9 +73,9 @@ class Parser {
       }
       return std::nullopt;
     }
-    const size_t start = at_;
+    const size_t start = in_.at();
     if (Guards guards = comparison(depth)) return guards;
-    at_ = start;  // the parenthesis was around a condition, not a number
+    in_.go_back(start);  // the parenthesis was around a condition, not a number
     if (!take("(")) return std::nullopt;
     Guards guards = conjunction(depth + 1);
     if (!guards || !take(")")) return std::nullopt;
@@ -103,7 +86,6 @@ class Parser {
     Number left = sum(depth);
     Guards guards;
     while (left) {
-      skip_spaces();
       const auto* known = std::find_if(std::begin(kRelations), std::end(kRelations),
                                        [&](const RelationText& r) { return take(r.text); });
       if (known == std::end(kRelations)) return guards;
@@ -149,7 +131,7 @@ class Parser {
     }
     Number base = atom(depth);
     if (!base || !take("**")) return base;
-    const auto exponent = integer();
+    const auto exponent = in_.integer();
     if (!exponent || *exponent < 0 || *exponent > 8) return std::nullopt;
     Number power = Dim(1);
     for (int64_t i = 0; i < *exponent; ++i) {
@@ -168,7 +150,7 @@ class Parser {
     if (take("min(") || take("Min(")) return extremum(depth, Dim::min);
     if (take("max(") || take("Max(")) return extremum(depth, Dim::max);
     if (take("L[")) return input();
-    return integer();
+    return in_.integer();
   }
 
   Number extremum(int depth, Dim (*combine)(const Dim&, const Dim&)) {
@@ -182,25 +164,13 @@ class Parser {
     return value;
   }
 
-  std::optional<int64_t> integer() {
-    skip_spaces();
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
-    if (error != std::errc()) return std::nullopt;
-    at_ = static_cast<size_t>(end - text_.data());
-    return value;
-  }
-
   // One step from an input towards a leaf, after "[": 'a' or 3, and "]".
   std::optional<std::string> index() {
     if (take("'")) {
-      const size_t end = text_.find('\'', at_);
-      if (end == std::string_view::npos) return std::nullopt;
-      std::string key(text_.substr(at_, end - at_));
-      at_ = end + 1;
-      return take("]") ? std::optional(key) : std::nullopt;
+      const auto key = in_.until('\'');
+      return key && take("]") ? std::optional<std::string>(*key) : std::nullopt;
     }
-    const auto number = integer();
+    const auto number = in_.integer();
     if (!number || !take("]")) return std::nullopt;
     return std::to_string(*number);
   }
@@ -210,7 +180,7 @@ class Parser {
     std::optional<std::string> name = index();
     while (name) {
       if (take(".size()[")) {
-        const auto axis = integer();
+        const auto axis = in_.integer();
         if (!axis || !take("]")) return std::nullopt;
         return size_of(*name, *axis);
       }
@@ -218,9 +188,7 @@ class Parser {
       if (take("[")) {
         step = index();
       } else if (take(".")) {
-        const size_t start = at_;
-        while (at_ < text_.size() && part_of_word(text_[at_])) ++at_;
-        step = text_.substr(start, at_ - start);
+        step = std::string(in_.word());
       } else {
         return value_of(*name);
       }
@@ -244,8 +212,7 @@ class Parser {
     return value->second;
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
+  TextCursor in_;
   const ExportedProgram& program_;
   const std::set<std::string_view>& inputs_;
 };

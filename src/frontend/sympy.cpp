@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <optional>
 #include <vector>
 
 #include "core/error.h"
+#include "core/text_cursor.h"
 
 namespace headrace::frontend {
 namespace {
@@ -102,90 +102,72 @@ constexpr Head kHeads[] = {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit Parser(std::string_view text) : in_(text) {}
 
   Result<Dim> parse() {
     HR_ASSIGN(const Ratio value, expression(0));
-    skip_spaces();
-    if (at_ != text_.size()) return unexpected("the end");
-    if (value.denominator == Dim(0)) return corrupt("size expression '{}' divides by 0", text_);
+    if (!in_.at_end()) return unexpected("the end");
+    if (value.denominator == Dim(0)) return corrupt("size expression '{}' divides by 0", in_.text());
     return floor(value);
   }
 
  private:
-  void skip_spaces() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-  bool take(char c) {
-    skip_spaces();
-    if (at_ == text_.size() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
   Status unexpected(std::string_view wanted) const {
-    return corrupt("size expression '{}': at character {} there should be {}", text_, at_ + 1, wanted);
-  }
-
-  std::string_view identifier() {
-    skip_spaces();
-    const size_t start = at_;
-    const auto part = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
-    while (at_ < text_.size() && part(text_[at_])) ++at_;
-    return text_.substr(start, at_ - start);
+    return corrupt("size expression '{}': at character {} there should be {}", in_.text(), in_.at() + 1,
+                   wanted);
   }
 
   Result<int64_t> integer() {
-    skip_spaces();
     int64_t value = 0;
-    const auto [end, error] = std::from_chars(text_.data() + at_, text_.data() + text_.size(), value);
+    const std::errc error = in_.integer(value);
     if (error == std::errc::result_out_of_range) {
-      return unsupported("size expression '{}': the number at character {} leaves 64 bits", text_, at_ + 1);
+      return unsupported("size expression '{}': the number at character {} leaves 64 bits", in_.text(),
+                         in_.at() + 1);
     }
     if (error != std::errc()) return unexpected("a number");
-    at_ = static_cast<size_t>(end - text_.data());
     return value;
   }
 
   // Symbol('s77', positive=True, integer=True): the assumptions are of no use here.
   Result<Ratio> symbol() {
-    if (!take('\'')) return unexpected("a quoted name");
-    const std::string_view name = identifier();
+    if (!in_.take("'")) return unexpected("a quoted name");
+    const std::string_view name = in_.word();
     if (name.empty() || std::isdigit(static_cast<unsigned char>(name[0])))
       return unexpected("a symbol's name");
-    if (!take('\'')) return unexpected("a closing quote");
-    while (take(',')) {
-      if (identifier().empty() || !take('=') || identifier().empty()) return unexpected("name=value");
+    if (!in_.take("'")) return unexpected("a closing quote");
+    while (in_.take(",")) {
+      if (in_.word().empty() || !in_.take("=") || in_.word().empty()) return unexpected("name=value");
     }
-    if (!take(')')) return unexpected("')'");
+    if (!in_.take(")")) return unexpected("')'");
     return Ratio{Dim::symbol(std::string(name))};
   }
 
   // "Integer(3)"; Rational's parts come as plain numbers, "Rational(1, 2)".
   Result<Ratio> expression(int depth) {
     if (depth > kDeepest) {
-      return unsupported("size expression of {} characters: it is nested deeper than {}", text_.size(),
+      return unsupported("size expression of {} characters: it is nested deeper than {}", in_.text().size(),
                          kDeepest);
     }
-    skip_spaces();
-    if (at_ < text_.size() && (text_[at_] == '-' || std::isdigit(static_cast<unsigned char>(text_[at_])))) {
+    if (in_.peek("-") || std::isdigit(static_cast<unsigned char>(in_.next()))) {
       HR_ASSIGN(const int64_t value, integer());
       return Ratio{Dim(value)};
     }
-    const std::string_view head = identifier();
+    const std::string_view head = in_.word();
     if (head.empty()) return unexpected("an expression");
-    if (!take('(')) return unsupported("size expression '{}': '{}' has no finite whole value", text_, head);
+    if (!in_.take("("))
+      return unsupported("size expression '{}': '{}' has no finite whole value", in_.text(), head);
     if (head == "Symbol") return symbol();
     if (head == "Integer") {
       HR_ASSIGN(const int64_t value, integer());
-      if (!take(')')) return unexpected("')'");
+      if (!in_.take(")")) return unexpected("')'");
       return Ratio{Dim(value)};
     }
     Ratios arguments;
     do {
       HR_ASSIGN(Ratio argument, expression(depth + 1));
       arguments.push_back(std::move(argument));
-    } while (take(','));
-    if (!take(')')) return unexpected("',' or ')'");
+    } while (in_.take(","));
+    if (!in_.take(")")) return unexpected("',' or ')'");
     return apply(head, arguments);
   }
 
@@ -194,11 +176,11 @@ class Parser {
     const auto* head =
         std::find_if(std::begin(kHeads), std::end(kHeads), [&](const Head& h) { return h.name == name; });
     if (head == std::end(kHeads)) {
-      return unsupported("size expression '{}': sizes made with '{}' are not supported", text_, name);
+      return unsupported("size expression '{}': sizes made with '{}' are not supported", in_.text(), name);
     }
     if (head->arguments >= 0 && static_cast<size_t>(head->arguments) != arguments.size()) {
-      return corrupt("size expression '{}': '{}' takes {} arguments, not {}", text_, name, head->arguments,
-                     arguments.size());
+      return corrupt("size expression '{}': '{}' takes {} arguments, not {}", in_.text(), name,
+                     head->arguments, arguments.size());
     }
     HR_TRY(head->fractions ? Status() : check_whole(name, arguments));
     if (multiplies_out(name, arguments) && product_terms(arguments) > kMostTerms) return too_long();
@@ -208,7 +190,7 @@ class Parser {
   Status check_whole(std::string_view name, const Ratios& arguments) const {
     for (const Ratio& argument : arguments) {
       if (!argument.whole()) {
-        return unsupported("size expression '{}': an argument of '{}' may be a fraction", text_, name);
+        return unsupported("size expression '{}': an argument of '{}' may be a fraction", in_.text(), name);
       }
     }
     return {};
@@ -222,7 +204,8 @@ class Parser {
 
   Result<Ratio> power(std::string_view name, const Ratios& arguments) const {
     if (arguments.size() != 2) {
-      return corrupt("size expression '{}': '{}' takes 2 arguments, not {}", text_, name, arguments.size());
+      return corrupt("size expression '{}': '{}' takes 2 arguments, not {}", in_.text(), name,
+                     arguments.size());
     }
     HR_TRY(check_whole(name, {arguments[1]}));
     const Ratio& base = arguments[0];
@@ -246,11 +229,11 @@ class Parser {
   }
 
   Status too_long() const {
-    return unsupported("size expression of {} characters: multiplied out, it is too large", text_.size());
+    return unsupported("size expression of {} characters: multiplied out, it is too large",
+                       in_.text().size());
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
+  TextCursor in_;
 };
 
 }  // namespace
