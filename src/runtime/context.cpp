@@ -205,6 +205,7 @@ Status ContextImpl::make_states(const ShapePlan& shape) {
 }
 
 void ContextImpl::drop_scratch() {
+  const DriverWatch watch(engine_->device());
   if (queued_run_) queued_run_->drop();
   streamer_.drop();
   scratch_bytes_ = 0;
@@ -325,6 +326,7 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   const MemoryNeed need = need_of(*shape, engine_->arena_of(*shape));
   if (need.least > *limit) return limit_too_small(engine_->file(), *limit, need, opt);
   HR_TRY(settle());
+  const DriverWatch watch(engine_->device());
   const std::optional<Bytes> before = std::exchange(limit_, limit);
   ++arena_version_;
   arena_ = {};  // made again for the next run, inside the new limit

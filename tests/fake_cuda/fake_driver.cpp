@@ -122,12 +122,27 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
     default: return CUDA_ERROR_INVALID_VALUE;
   }
 }
+CUresult cuDeviceGetPCIBusId(char* id, int size, CUdevice) {
+  std::strncpy(id, "0000:0F:00.0", static_cast<size_t>(size));
+  return CUDA_SUCCESS;
+}
+CUresult cuDevicePrimaryCtxGetState(CUdevice, unsigned* flags, int* active) {
+  BEGIN(cuDevicePrimaryCtxGetState);
+  *flags = 0;
+  *active = state().retained > 0;
+  return CUDA_SUCCESS;
+}
 CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice) {
   BEGIN(cuDevicePrimaryCtxRetain);
   *context = reinterpret_cast<CUcontext>(&state());
+  ++state().retained;
   return CUDA_SUCCESS;
 }
-CUresult cuDevicePrimaryCtxRelease(CUdevice) { return CUDA_SUCCESS; }
+CUresult cuDevicePrimaryCtxRelease(CUdevice) {
+  BEGIN(cuDevicePrimaryCtxRelease);
+  --state().retained;
+  return CUDA_SUCCESS;
+}
 CUresult cuCtxPushCurrent(CUcontext) {
   ++State::contexts;
   return CUDA_SUCCESS;

@@ -3,7 +3,7 @@
 // Streams work at once; captures, graphs, registered memory and what each call refuses follow the driver's
 // documentation. There are no kernels. HEADRACE_FAKE_CUDA, read at every call, changes it:
 // "version=12040 devices=0 driver_takes=1000 cuMemHostRegister=801", where a function's name gives the error
-// that it returns and driver_takes is memory that is in use beside what was allocated.
+// that it returns, driver_takes is memory in use beside what was allocated, and context what a context takes.
 #pragma once
 
 #include <cuda.h>
@@ -49,6 +49,7 @@ struct State {
   std::mutex mutex;
   std::map<std::byte*, size_t> device, pinned, registered;
   size_t used = 0;
+  int retained = 0;  // of the context
   cuuint64_t captures = 0;
   uintptr_t nodes = 0;
   std::map<CUgraphNode, CUDA_MEMCPY3D> copies;  // of graphs that are not destroyed

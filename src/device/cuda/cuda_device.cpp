@@ -5,18 +5,20 @@
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 
 #include "core/error.h"
 #include "core/trace.h"
 #include "core/units.h"
 #include "device/cuda/cuda_file.h"
 #include "device/cuda/cuda_queue.h"
+#include "device/cuda/nvml.h"
 
 namespace headrace::cuda {
 namespace {
 
-// A watch that sees more come or go at once sees other programs.
-constexpr Bytes kMostWatched = mib(512);
+// A watch that sees more come or go at once sees other programs. So does one of the start of a context.
+constexpr Bytes kMostWatched = mib(512), kLargestContext = gib(2);
 
 class Gpu final : public CudaDevice {
  public:
@@ -71,6 +73,7 @@ class Gpu final : public CudaDevice {
   struct Memory {
     Bytes free, total;
   };
+  Status start();
   Memory memory() const;
   Status ask(int& value, CUdevice_attribute attribute, std::string_view what) const {
     return check(api_.cuDeviceGetAttribute(&value, attribute, handle_),
@@ -110,10 +113,27 @@ Status Gpu::open() {
   sm_ = major * 10 + minor;
   HR_TRY(ask(multiprocessors_, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, "multiprocessors"));
   HR_TRY(ask(shared_memory_, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, "shared memory"));
+  return start();
+}
+
+Status Gpu::start() {
+  unsigned flags = 0;
+  int active = 0;
+  HR_TRY(check(api_.cuDevicePrimaryCtxGetState(handle_, &flags, &active),
+               fmt::format("ask CUDA device {} for its context", index_)));
+  std::array<char, 64> place = {};
+  HR_TRY(check(api_.cuDeviceGetPCIBusId(place.data(), static_cast<int>(place.size()) - 1, handle_),
+               fmt::format("ask CUDA device {} for its place", index_)));
+  // A context that is there already is somebody else's to account for.
+  std::optional<Nvml> nvml;
+  if (!active) nvml.emplace(place.data());
+  const std::optional<Bytes> before = nvml ? nvml->used() : std::nullopt;
   CUcontext context = nullptr;
   HR_TRY(check(api_.cuDevicePrimaryCtxRetain(&context, handle_),
                fmt::format("start CUDA device {} ({})", index_, name_)));
   context_ = context;
+  const std::optional<Bytes> after = before ? nvml->used() : std::nullopt;
+  if (after && *after > *before && *after - *before <= kLargestContext) driver_ = (*after - *before).count;
   return {};
 }
 

@@ -14,6 +14,7 @@ namespace headrace::cuda {
 #define HEADRACE_CUDA_FUNCTIONS(X)                                                                         \
   X(cuInit) X(cuDriverGetVersion) X(cuGetErrorName) X(cuGetErrorString)                                    \
   X(cuDeviceGet) X(cuDeviceGetCount) X(cuDeviceGetName) X(cuDeviceGetAttribute) X(cuDeviceTotalMem)        \
+  X(cuDeviceGetPCIBusId) X(cuDevicePrimaryCtxGetState)                                                     \
   X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)                                                 \
   X(cuCtxPushCurrent) X(cuCtxPopCurrent) X(cuCtxSynchronize)                                               \
   X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocHost) X(cuMemFreeHost)                            \

@@ -125,6 +125,20 @@ TEST_F(CudaFaults, FallBackToARingThatSaysWhy) {
   EXPECT_OK(map->copy({}, mib(1), to.data(), *queue_));
 }
 
+TEST_F(CudaFaults, CountTheContextWhereItIsStartedHere) {
+  queue_.reset();
+  device_.reset();
+  ask("context=400000000");
+  {
+    const auto first = take(make_cuda_device(0)), second = take(make_cuda_device(0));
+    EXPECT_EQ(first->driver_bytes(), Bytes{400000000});
+    EXPECT_EQ(second->driver_bytes(), Bytes{});  // it is the first one's
+  }
+  EXPECT_EQ(take(make_cuda_device(0))->driver_bytes(), Bytes{400000000});
+  ask("cuDevicePrimaryCtxGetState=100");
+  EXPECT_FALSE(make_cuda_device(0).ok());
+}
+
 TEST_F(CudaFaults, MeasureWhatTheDriverTakesBesideOurs) {
   auto ours = take(device_->allocate(mib(8), "before"));
   std::optional<Allocation> later;
