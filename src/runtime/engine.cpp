@@ -86,7 +86,10 @@ Result<std::shared_ptr<Engine>> Engine::open(EngineFile file, std::unique_ptr<Ke
   HR_ASSIGN(const FileIdentity identity, FileIdentity::of(file));
   const Bytes host_limit = options.host_limit.value_or(host_memory_available());
   WeightSource source;
-  HR_TRY(open_source(*device, file, host_limit, source));
+  {
+    const DriverWatch watch(*device);  // the driver keeps tables of the pages that it pins
+    HR_TRY(open_source(*device, file, host_limit, source));
+  }
   auto engine = std::make_shared<EngineImpl>(std::move(file), std::move(device), identity, std::move(source),
                                              host_limit);
   HR_TRY(engine->start(*kernels, options));
@@ -107,6 +110,7 @@ EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIden
 EngineImpl::~EngineImpl() {
   const DriverWatch watch(*device_);  // what goes is no longer charged to others
   residency_.drop();
+  unpin_source();
   literals_ = {};
   opt_shape_.reset();
   executable_.reset();

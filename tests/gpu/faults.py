@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -23,12 +24,19 @@ import headrace as hr
 MIB = 1 << 20
 ALL = 2**63 - 1
 SECONDS = 120
+AT_ONCE = 4
 CASES: dict[str, Callable[[Path], None]] = {}
+ALONE: set[str] = set()  # those that take all of the device's memory
 
 
 def case(function: Callable[[Path], None]) -> Callable[[Path], None]:
     CASES[function.__name__] = function
     return function
+
+
+def case_alone(function: Callable[[Path], None]) -> Callable[[Path], None]:
+    ALONE.add(function.__name__)
+    return case(function)
 
 
 class Layers(torch.nn.Module):
@@ -93,7 +101,7 @@ def same(got: torch.Tensor, want: torch.Tensor) -> None:
     assert torch.equal(got, want), "the result changed"
 
 
-@case
+@case_alone
 def memory_runs_out_at_load(folder: Path) -> None:
     path, x = compiled(folder, Layers(), 4096), rows_of(8, 4096)
     small = hr._core.Engine(path, weight_budget=0)
@@ -110,7 +118,7 @@ def memory_runs_out_at_load(folder: Path) -> None:
     same(hr._core.Engine(path, weight_budget=ALL).run((x,))[0], want)
 
 
-@case
+@case_alone
 def memory_runs_out_as_the_arena_grows(folder: Path) -> None:
     path = compiled(folder, Wide(), 64)
     few, many = rows_of(8, 64), rows_of(1 << 16, 64)
@@ -127,7 +135,7 @@ def memory_runs_out_as_the_arena_grows(folder: Path) -> None:
     same(engine.run((few,))[0], want)
 
 
-@case
+@case_alone
 def memory_runs_out_as_the_budget_changes(folder: Path) -> None:
     path, x = compiled(folder, Layers(), 4096), rows_of(8, 4096)
     engine = hr._core.Engine(path, weight_budget=0)
@@ -297,23 +305,42 @@ def the_memory_limit_is_too_small(folder: Path) -> None:
     same(engine.run((x,))[0], want)
 
 
+def outcome(name: str) -> tuple[str, str]:
+    """Runs a case in a process of its own: nothing, or why it failed; and what it printed."""
+    command = [sys.executable, __file__, "--case", name]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        text = process.communicate(timeout=SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return f"no end within {SECONDS} s", process.communicate()[0]
+    return f"ended with {process.returncode}" if process.returncode else "", text
+
+
 def main() -> int:
     torch.set_grad_enabled(False)
     if sys.argv[1:2] == ["--case"]:
         with tempfile.TemporaryDirectory() as folder:
             CASES[sys.argv[2]](Path(folder))
         return 0
+    names = sys.argv[1:] or list(CASES)
     failed = []
-    for name in sys.argv[1:] or CASES:
-        print(name.replace("_", " "), flush=True)
-        try:
-            code = subprocess.run([sys.executable, __file__, "--case", name], timeout=SECONDS).returncode
-        except subprocess.TimeoutExpired:
-            code = f"no end within {SECONDS} s"
-        if code != 0:
+
+    def tell(name: str, result: tuple[str, str]) -> None:
+        why, text = result
+        lines = text.splitlines() if why else [line for line in text.splitlines() if line.startswith("    ")]
+        print("\n".join([name.replace("_", " ") + (f": FAILED, {why}" if why else ""), *lines]), flush=True)
+        if why:
             failed.append(name)
-            print(f"    FAILED: {code}", flush=True)
-    print(f"{len(CASES) if not sys.argv[1:] else len(sys.argv) - 1} faults, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        beside = [name for name in names if name not in ALONE]
+        for name, result in zip(beside, pool.map(outcome, beside)):
+            tell(name, result)
+    for name in names:
+        if name in ALONE:
+            tell(name, outcome(name))
+    print(f"{len(names)} faults, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
     return 1 if failed else 0
 
 
