@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/pointwise.h"
+#include "lowering/pointwise_program.h"
 
 namespace headrace {
 
@@ -14,14 +15,11 @@ Support check_function(const SupportRules& rules, Pointwise function, DType dtyp
   return not_supported("{} of {} is not defined", info(function).name, dtype_name(dtype));
 }
 
-// The operand that a function's dtype is that of.
-size_t typed_operand(Pointwise function) { return function == Pointwise::kWhere ? 1 : 0; }
-
 Support check_program(const ir::Node& node, const SupportRules& rules) {
-  const Result<PointwiseProgram> program = PointwiseProgram::parse(node.attributes().text("program"));
+  const Result<PointwiseProgram> program = program_of(node);
   if (!program.ok()) return not_supported("{}", program.status().message());
   for (const PointwiseInstruction& step : program->instructions) {
-    const int operand = step.operands[typed_operand(step.function)];
+    const int operand = step.operands[step.function == Pointwise::kWhere ? 1 : 0];
     const Support support = check_function(rules, step.function, program->dtype(operand));
     if (!support.ok()) return support;
   }
@@ -119,9 +117,7 @@ const SupportRow* find_row(std::span<const SupportRow> rows, const ir::Node& nod
 }  // namespace
 
 Support check_support(const ir::Node& node, const SupportRules& rules) {
-  if (const PointwiseInfo* function = node.op()->pointwise)
-    return check_function(rules, function->function, node.input(typed_operand(function->function))->dtype());
-  if (node.is("pointwise")) return check_program(node, rules);
+  if (node.op()->pointwise || node.is("pointwise")) return check_program(node, rules);
   const SupportRow* const common = find_row(kRows, node);
   if (!common) return not_supported("the {} back end has no kernel for {}", rules.backend, node.op()->name);
   for (const SupportRow* row : {common, find_row(rules.limits, node)})

@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/pointwise.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/packing.h"
 #include "lowering/cpu/cpu_support.h"
 #include "lowering/cpu/cpu_weights.h"
 #include "lowering/placement.h"
+#include "lowering/pointwise_program.h"
 
 namespace headrace::cpu {
 
@@ -41,16 +41,8 @@ class GraphLowering {
     return builder_.add_step(node).status();
   }
 
-  // One function is a program of one instruction.
   Status lower_pointwise(const ir::Node& node) {
-    PointwiseProgram program;
-    PointwiseInstruction instruction = {node.op()->pointwise->function, node.output()->dtype(), {}};
-    for (const ir::Value* input : node.inputs()) {
-      instruction.operands.push_back(static_cast<int>(program.inputs.size()));
-      program.inputs.push_back(input->dtype());
-    }
-    program.results = {static_cast<int>(program.inputs.size())};
-    program.instructions.push_back(std::move(instruction));
+    HR_ASSIGN(const PointwiseProgram program, program_of(node));
     HR_ASSIGN(std::vector<TensorIndex> inputs, builder_.tensors(node.inputs()));
     HR_ASSIGN(const TensorIndex output, builder_.tensor(node.output()));
     builder_.add_step("pointwise", node, std::move(inputs), {output}, {{"program", program.text()}});

@@ -8,24 +8,11 @@
 #include "kernels/cuda/generated_step.h"
 #include "lowering/cuda/element_text.h"
 #include "lowering/cuda/pointwise_source.h"
+#include "lowering/pointwise_program.h"
 
 namespace headrace::cuda {
 
 namespace {
-
-// One function is a program of one instruction.
-Result<PointwiseProgram> program_of(const ir::Node& node) {
-  if (!node.op()->pointwise) return PointwiseProgram::parse(node.attributes().text("program"));
-  PointwiseProgram program;
-  PointwiseInstruction instruction = {node.op()->pointwise->function, node.output()->dtype(), {}};
-  for (const ir::Value* input : node.inputs()) {
-    instruction.operands.push_back(static_cast<int>(program.inputs.size()));
-    program.inputs.push_back(input->dtype());
-  }
-  program.results = {static_cast<int>(program.inputs.size())};
-  program.instructions.push_back(std::move(instruction));
-  return program;
-}
 
 // A literal that is one number, which the kernel then holds itself.
 std::optional<double> baked(const ir::Value& value) {
@@ -107,6 +94,19 @@ void write_indirect(StepWriter& writer, const ir::Node& node, std::vector<Tensor
 
 void set_number(StepWriter::Step& step, std::vector<Dim> numbers) {
   step.attributes.set(kNumbers, std::move(numbers));
+}
+
+// The operands of gather and gather_elements; `from` is what x is.
+struct Gathered {
+  TensorIndex x, indices, to;
+  size_t axis;
+  PlanTensor from;
+};
+Result<Gathered> gathered_of(PlanBuilder& builder, const ir::Node& node) {
+  HR_ASSIGN(const TensorIndex x, builder.tensor(node.input(0)));
+  HR_ASSIGN(const TensorIndex indices, builder.tensor(node.input(1)));
+  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
+  return Gathered{x, indices, to, static_cast<size_t>(node.attributes().integer("axis")), builder.at(x)};
 }
 
 }  // namespace
@@ -224,11 +224,8 @@ Status write_fill(StepWriter& writer, const ir::Node& node) {
 
 Status write_gather(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
-  HR_ASSIGN(const TensorIndex x, builder.tensor(node.input(0)));
-  HR_ASSIGN(const TensorIndex indices, builder.tensor(node.input(1)));
-  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
-  const auto axis = static_cast<size_t>(node.attributes().integer("axis"));
-  const PlanTensor from = builder.at(x);
+  HR_ASSIGN(const Gathered gathered, gathered_of(builder, node));
+  const auto& [x, indices, to, axis, from] = gathered;
   const size_t index_rank = builder.at(indices).shape.size(), back = from.shape.size() - axis - 1;
   Shape shape(from.shape.begin(), from.shape.begin() + static_cast<ptrdiff_t>(axis));
   Shape strides(from.strides.begin(), from.strides.begin() + static_cast<ptrdiff_t>(axis));
@@ -244,11 +241,8 @@ Status write_gather(StepWriter& writer, const ir::Node& node) {
 
 Status write_gather_elements(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
-  HR_ASSIGN(const TensorIndex x, builder.tensor(node.input(0)));
-  HR_ASSIGN(const TensorIndex indices, builder.tensor(node.input(1)));
-  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
-  const auto axis = static_cast<size_t>(node.attributes().integer("axis"));
-  const PlanTensor from = builder.at(x);
+  HR_ASSIGN(const Gathered gathered, gathered_of(builder, node));
+  const auto& [x, indices, to, axis, from] = gathered;
   Shape shape = builder.at(indices).shape, strides = from.strides;
   shape[axis] = 1;
   strides[axis] = 0;

@@ -139,15 +139,23 @@ TensorIndex without_kept(PlanBuilder& builder, TensorIndex tensor, std::vector<i
   return builder.add_view(tensor, y.shape, y.strides, y.offset);
 }
 
-}  // namespace
-
-Status write_softmax(StepWriter& writer, const ir::Node& node) {
-  PlanBuilder& builder = writer.builder();
+struct AxisViews {
+  TensorIndex x, y;
+};
+// Input and output of a node along whose `axis` rows lie, with that axis last.
+Result<AxisViews> views_along_axis(PlanBuilder& builder, const ir::Node& node) {
   HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
   HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
   const std::vector<int64_t> perm =
       axes_last(builder.at(from).shape.size(), {node.attributes().integer("axis")});
-  const TensorIndex x = builder.transpose_view(from, perm), y = builder.transpose_view(to, perm);
+  return AxisViews{builder.transpose_view(from, perm), builder.transpose_view(to, perm)};
+}
+
+}  // namespace
+
+Status write_softmax(StepWriter& writer, const ir::Node& node) {
+  HR_ASSIGN(const AxisViews views, views_along_axis(writer.builder(), node));
+  const auto [x, y] = views;
   RowStep step(writer, x, 1);
   const std::string_view type = type_name(node.output()->dtype());
   const bool log = node.attributes().flag("log");
@@ -228,12 +236,8 @@ Status write_arg_reduce(StepWriter& writer, const ir::Node& node) {
 }
 
 Status write_cumsum(StepWriter& writer, const ir::Node& node) {
-  PlanBuilder& builder = writer.builder();
-  HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
-  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
-  const std::vector<int64_t> perm =
-      axes_last(builder.at(from).shape.size(), {node.attributes().integer("axis")});
-  const TensorIndex x = builder.transpose_view(from, perm), y = builder.transpose_view(to, perm);
+  HR_ASSIGN(const AxisViews views, views_along_axis(writer.builder(), node));
+  const auto [x, y] = views;
   RowStep step(writer, x, 1);
   step.use_warps();
   step.add(node, "cumsum", fmt::format("cumsum_rows<{}, 4, %>(args);", type_name(node.output()->dtype())),
