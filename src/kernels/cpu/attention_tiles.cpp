@@ -2,21 +2,9 @@
 
 #include <string_view>
 
-#include "kernels/cpu/tile_functions.h"
+#include "kernels/cpu/tile_isa.h"
 
 namespace headrace::cpu {
-
-#if defined(__x86_64__)
-namespace avx512 {
-const AttentionTiles& attention_functions();
-}
-namespace avx2 {
-const AttentionTiles& attention_functions();
-}
-#endif
-namespace baseline {
-const AttentionTiles& attention_functions();
-}
 
 const AttentionTiles* attention_tiles_for(const char* isa) {
   if (tile_functions_for(isa) == nullptr) return nullptr;
@@ -29,12 +17,7 @@ const AttentionTiles* attention_tiles_for(const char* isa) {
 }
 
 const AttentionTiles& attention_tiles() {
-  static const AttentionTiles& best = []() -> const AttentionTiles& {
-    for (const char* isa : {"avx512", "avx2"}) {
-      if (const AttentionTiles* tiles = attention_tiles_for(isa)) return *tiles;
-    }
-    return baseline::attention_functions();
-  }();
+  static const AttentionTiles& best = best_isa(attention_tiles_for);
   return best;
 }
 

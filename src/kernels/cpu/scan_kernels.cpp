@@ -20,6 +20,14 @@ struct Lines {
     side_by_side = nest.strides[0].back() == 1 && nest.inner() > 1 && x_step != 1;
     if (side_by_side) blocks = (nest.inner() + kLaneBlock - 1) / kLaneBlock;
   }
+  // Calls kernel.columns(at, unit) or kernel.line(at, unit) for each unit: lines side by side, or one.
+  template <class Kernel>
+  void walk(int threads, const Kernel& kernel, const Addresses& at) const {
+    parallel_ranges(threads, units(), [&](int, int64_t begin, int64_t end) {
+      for (int64_t unit = begin; unit < end; ++unit)
+        side_by_side ? kernel.columns(at, unit) : kernel.line(at, unit);
+    });
+  }
   int64_t units() const { return side_by_side ? nest.outer() * blocks : nest.outer(0); }
   int64_t column(int64_t unit) const { return side_by_side ? unit % blocks * kLaneBlock : 0; }
   int64_t width(int64_t unit) const {
@@ -44,14 +52,12 @@ class ArgReduceKernel : public StepKernel {
   }
 
   Status run(const Addresses& at) const override {
-    if (y_.elements() == 0) return {};
-    parallel_ranges(threads_, lines_.units(), [&](int, int64_t begin, int64_t end) {
-      for (int64_t unit = begin; unit < end; ++unit) lines_.side_by_side ? columns(at, unit) : line(at, unit);
-    });
+    if (y_.elements() > 0) lines_.walk(threads_, *this, at);
     return {};
   }
 
  private:
+  friend struct Lines;
   // NaN beats all numbers; the first of equals stays.
   bool beats(T x, T best) const { return (max_ ? x > best : x < best) || (x != x && best == best); }
 
@@ -105,14 +111,12 @@ class CumsumKernel : public StepKernel {
   }
 
   Status run(const Addresses& at) const override {
-    if (y_.elements() == 0) return {};
-    parallel_ranges(threads_, lines_.units(), [&](int, int64_t begin, int64_t end) {
-      for (int64_t unit = begin; unit < end; ++unit) lines_.side_by_side ? columns(at, unit) : line(at, unit);
-    });
+    if (y_.elements() > 0) lines_.walk(threads_, *this, at);
     return {};
   }
 
  private:
+  friend struct Lines;
   using A = Accumulator<T>;
   using Wide = std::conditional_t<std::is_same_v<A, int64_t>, uint64_t, double>;
   static A sum(A a, T b) { return static_cast<A>(static_cast<Wide>(a) + static_cast<Wide>(b)); }

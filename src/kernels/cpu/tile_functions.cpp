@@ -24,12 +24,7 @@ const TileFunctions* tile_functions_for(const char* isa) {
 }
 
 const TileFunctions& tile_functions() {
-  static const TileFunctions& best = []() -> const TileFunctions& {
-    for (const char* isa : {"avx512", "avx2"}) {
-      if (const TileFunctions* functions = tile_functions_for(isa)) return *functions;
-    }
-    return baseline::functions();
-  }();
+  static const TileFunctions& best = best_isa(tile_functions_for);
   return best;
 }
 
