@@ -40,6 +40,7 @@ class SplatReader : public WeightSourceReader {
 
 class ReversingPacker : public Packer {
  public:
+  Result<Bytes> choose(RecipeStep& step) const override { return packed_size(step); }
   Result<Bytes> packed_size(const RecipeStep& step) const override {
     return *checked_bytes(step.dtype, step.shape) + Bytes{5};
   }

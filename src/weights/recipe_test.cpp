@@ -69,6 +69,7 @@ class Doubler : public Evaluator {
 
 class PrefixPacker : public Packer {
  public:
+  Result<Bytes> choose(RecipeStep& step) const override { return packed_size(step); }
   Result<Bytes> packed_size(const RecipeStep& step) const override {
     return Bytes{element_count(std::span<const int64_t>(step.shape)) * dtype_size(step.dtype) + 1};
   }

@@ -38,6 +38,9 @@ struct HostTensor {
 class Packer {
  public:
   virtual ~Packer() = default;
+  // Sets in the step's attributes the layout that kernels here want (another one may be set), and gives the
+  // stored size. Errors: as packed_size.
+  virtual Result<Bytes> choose(RecipeStep& step) const = 0;
   // The stored size of what pack() makes. Errors: kUnsupported for a layout that is not this back end's.
   virtual Result<Bytes> packed_size(const RecipeStep& step) const = 0;
   // Writes exactly packed_size bytes. `input` is dense, of the step's logical shape and dtype.

@@ -133,7 +133,7 @@ void check(const Case& test, DType dtype, bool last, WeightForm form, bool windo
     Sizes opt = test.x;
     opt[0] = 4;
     pack.attributes = conv_packing(attributes, opt);
-    ASSERT_TRUE(choose_blocks(pack).ok());
+    ASSERT_TRUE(make_packer()->choose(pack).ok());
     const Bytes size = make_packer()->packed_size(pack).value();
     std::vector<std::byte> plain(static_cast<size_t>(count * dtype_size(dtype)));
     for (int64_t i = 0; i < count; ++i)

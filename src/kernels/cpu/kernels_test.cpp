@@ -63,7 +63,7 @@ TEST(Packing, ChoosesOneLayoutForEveryNumberOfRows) {
     std::string first;
     for (const int64_t rows : {1, 2, 16, 128, 1000}) {
       RecipeStep step = pack_step(matmul_packing(rows, false), dtype, {256, 192});
-      ASSERT_TRUE(choose_blocks(step).ok());
+      ASSERT_TRUE(make_packer()->choose(step).ok());
       if (first.empty()) first = step.attributes.text("blocks");
       EXPECT_EQ(step.attributes.text("blocks"), first) << rows;
     }
@@ -73,7 +73,7 @@ TEST(Packing, ChoosesOneLayoutForEveryNumberOfRows) {
 TEST(Packing, GivesTheSameBytesEveryTime) {
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     RecipeStep step = pack_step(matmul_packing(4, true), dtype, {37, 53});
-    ASSERT_TRUE(choose_blocks(step).ok());
+    ASSERT_TRUE(make_packer()->choose(step).ok());
     const std::vector<std::byte> plain(static_cast<size_t>(37 * 53 * dtype_size(dtype)), std::byte{0x3c});
     const auto size = static_cast<size_t>(make_packer()->packed_size(step).value().count);
     std::vector<std::byte> once(size, std::byte{1}), again(size, std::byte{2});

@@ -206,7 +206,7 @@ std::vector<float> add_packed(TestStep& step, DType dtype, const Sizes& shape, A
   pack.dtype = dtype;
   pack.shape = shape;
   pack.attributes = std::move(attributes);
-  const Status chosen = choose_blocks(pack);
+  const Status chosen = make_packer()->choose(pack).status();
   EXPECT_TRUE(chosen.ok()) << chosen.message();
   const auto packer = make_packer();
   const Bytes size = packer->packed_size(pack).value();

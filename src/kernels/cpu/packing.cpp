@@ -69,6 +69,12 @@ Result<Block> allocate(Bytes size) {
 
 class CpuPacker : public Packer {
  public:
+  Result<Bytes> choose(RecipeStep& step) const override {
+    HR_ASSIGN(const PackedLayout layout, choose_layout(step));
+    step.attributes.set("blocks", layout_text(layout.packed));
+    return layout.stored;
+  }
+
   Result<Bytes> packed_size(const RecipeStep& step) const override {
     HR_ASSIGN(const PackedLayout layout, choose_layout(step));
     return layout.stored;
@@ -139,12 +145,6 @@ Result<PackedLayout> checked_layout(const RecipeStep& step) {
       "model again "
       "here",
       to_text(step.shape), stored, found);
-}
-
-Status choose_blocks(RecipeStep& step) {
-  HR_ASSIGN(const PackedLayout layout, choose_layout(step));
-  step.attributes.set("blocks", layout_text(layout.packed));
-  return {};
 }
 
 Result<const RecipeStep*> packed_weight(const StepShapes& step, const StepTensor& tensor,

@@ -2,8 +2,8 @@
 // shape.
 //
 // A recipe's kPack step says what the weight is packed for (its attributes) and the layout that was chosen
-// for it
-// (`blocks`, as text). A machine that would choose another layout must not run the bytes: kIncompatible.
+// for it by Packer::choose (`blocks`, as text). A machine that would choose another layout must not run the
+// bytes: kIncompatible.
 //
 // `layout` is "matmul" (the weight is [K, N], or [N, K] where `transposed`; `rows` is M at opt) or "conv"
 // (the conv's attributes; `x` is its input's [N, C, spatial..] at opt). f16 weights lie as f32 ones would, in
@@ -19,8 +19,6 @@ namespace headrace::cpu {
 AttributeMap matmul_packing(int64_t rows, bool transposed);
 // `conv`: the attributes of the conv op.
 AttributeMap conv_packing(const AttributeMap& conv, const Sizes& x);
-// Completes a drafted kPack step: sets `blocks`.
-Status choose_blocks(RecipeStep& step);
 
 // The functions that products apply on the way, as names of unary pointwise functions.
 std::vector<std::string> product_epilogues();

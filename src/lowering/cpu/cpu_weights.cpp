@@ -43,8 +43,7 @@ Status pack_weight(Weight& weight, AttributeMap attributes) {
   step.dtype = weight.dtype;
   step.shape = weight.shape;
   step.attributes = std::move(attributes);
-  HR_TRY(choose_blocks(step));
-  HR_ASSIGN(const Bytes stored, make_packer()->packed_size(step));
+  HR_ASSIGN(const Bytes stored, make_packer()->choose(step));
   pack(weight, std::move(step.attributes), stored);
   return {};
 }
