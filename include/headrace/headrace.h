@@ -69,6 +69,10 @@ struct OpenOptions {
   Progress progress;
   std::string device;               // "cuda:1"; empty: the first that the engine was compiled for
   std::optional<Bytes> host_limit;  // of host memory pinned to feed a GPU; absent: what is free
+  // The archive that the engine was compiled from. Looked at only where the engine was made for another ISA
+  // or another version of oneDNN: its weights are packed again then, and the engine file is replaced. Empty:
+  // the engine's name with .pt2.
+  std::filesystem::path model;
 };
 
 struct ContextOptions {
@@ -166,7 +170,9 @@ Result<EngineInfo> inspect_engine(const std::filesystem::path& path);
 // A compiled graph, its weights resident or in its file. Threads: all calls may come from several.
 class Engine {
  public:
-  // Errors: kNotFound, kCorrupt, kIncompatible (another version, ISA or library: compile again).
+  // An engine for a CPU of another ISA or another oneDNN is packed again first, see OpenOptions::model; the
+  // phase of its progress is "pack again". Errors: kNotFound, kCorrupt, kIncompatible (made by another
+  // version of Headrace, or for a machine or library of which it cannot be packed again: compile again).
   static Result<Engine> open(const std::filesystem::path& path, const OpenOptions& options = {});
 
   Result<Context> context(const ContextOptions& options = {}) const;

@@ -8,7 +8,7 @@
 namespace headrace {
 
 struct ProgressEvent {
-  std::string_view phase;  // "read graph", "optimise", "write weights", "load weights", "run"
+  std::string_view phase;  // "read graph", "optimise", "write weights", "load weights", "pack again", "run"
   int64_t done = 0;
   int64_t total = 0;  // in units of the phase: bytes, nodes or steps
 };

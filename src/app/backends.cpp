@@ -19,13 +19,14 @@ struct BuiltIn {
   std::string_view name;
   std::unique_ptr<Lowering> (*make_lowering)();
   std::unique_ptr<Kernels> (*make_kernels)();
-  std::unique_ptr<Packer> (*make_packer)();  // nullptr where weights are not packed
+  std::unique_ptr<Packer> (*make_packer)();  // nullptr where weights are not packed; so the next
+  std::string (*fingerprint)();
 };
 constexpr BuiltIn kBuiltIn[] = {
 #ifdef HEADRACE_HAS_CPU
-    {"cpu", cpu::make_lowering, cpu::make_kernels, cpu::make_packer},
+    {"cpu", cpu::make_lowering, cpu::make_kernels, cpu::make_packer, cpu::fingerprint},
 #endif
-    {"reference", reference::make_lowering, reference::make_kernels, nullptr},
+    {"reference", reference::make_lowering, reference::make_kernels, nullptr, nullptr},
 };
 constexpr std::string_view kCuda = "cuda";
 
@@ -90,12 +91,15 @@ Result<BuildBackend> make_build_backend(const DeviceName& device, const Lowering
 
 Result<RunBackend> make_run_backend(std::string_view backend, int index) {
   if (const BuiltIn* const built_in = find_built_in(backend)) {
-    return RunBackend{built_in->make_kernels(), make_host_device()};
+    RunBackend made{built_in->make_kernels(), make_host_device(), nullptr, ""};
+    if (built_in->make_packer)
+      made.packer = built_in->make_packer(), made.fingerprint = built_in->fingerprint();
+    return made;
   }
   if (backend != kCuda) return no_such_device(backend);
   HR_ASSIGN(const RunPlugin* const plugin, cuda_run_plugin());
   HR_ASSIGN(std::shared_ptr<Device> device, cuda_device(index));
-  return RunBackend{plugin->kernels(device), device};
+  return RunBackend{plugin->kernels(device), device, nullptr, ""};
 }
 
 }  // namespace headrace::app

@@ -35,6 +35,9 @@ Result<BuildBackend> make_build_backend(const DeviceName& device, const Lowering
 struct RunBackend {
   std::unique_ptr<Kernels> kernels;
   std::shared_ptr<Device> device;
+  // Where weights are packed: how, and the fingerprint of engines that are packed so here.
+  std::unique_ptr<Packer> packer;
+  std::string fingerprint;
 };
 // `index`: of the device, where there may be several. Errors: as above.
 Result<RunBackend> make_run_backend(std::string_view backend, int index);

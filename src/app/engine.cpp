@@ -2,6 +2,7 @@
 
 #include <headrace/headrace.h>
 #include "app/backends.h"
+#include "app/repack.h"
 #include "core/error.h"
 #include "core/trace.h"
 #include "core/units.h"
@@ -36,6 +37,9 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   HR_ASSIGN(EngineFile file, EngineFile::open(path));
   HR_ASSIGN(const int index, device_index(options.device, file.plan().backend));
   HR_ASSIGN(app::RunBackend backend, app::make_run_backend(file.plan().backend, index));
+  if (backend.packer && file.plan().fingerprint != backend.fingerprint) {
+    HR_ASSIGN(file, app::repack_engine(std::move(file), backend, options));
+  }
   Engine engine;
   HR_ASSIGN(engine.engine_,
             runtime::Engine::open(std::move(file), std::move(backend.kernels), std::move(backend.device),
