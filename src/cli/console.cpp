@@ -83,6 +83,11 @@ void Console::warn(std::string_view message) const {
   fmt::print(stderr, "warning: {}\n", message);
 }
 
+void Console::note(std::string_view message) const {
+  if (bar_) bar_->wipe();
+  fmt::print(stderr, "note: {}\n", message);
+}
+
 int Console::fail(const Status& status) const {
   if (bar_) bar_->wipe();
   std::fflush(stdout);

@@ -24,6 +24,7 @@ class Console {
   void print(std::string_view text) const;  // to stdout, as it is; nothing where output is JSON
   void print_json(std::string_view object) const;
   void warn(std::string_view message) const;
+  void note(std::string_view message) const;  // to stderr, as warnings are
   // "error: ..." with the status's further lines indented; with --json also {"error": ...} on stdout.
   // Returns the exit code.
   int fail(const Status& status) const;

@@ -30,10 +30,28 @@ Result<std::optional<Bytes>> resolve_budget(const std::string& text, const Engin
   return std::optional(std::min(budget.bytes, total));
 }
 
+namespace {
+
+// Says so where an engine is packed again: it takes time, and replaces the file.
+Progress tell_packing(Progress progress, const std::string& path, const Console& console) {
+  return [progress = std::move(progress), path, &console, told = false](const ProgressEvent& event) mutable {
+    if (!told && event.phase == "pack again") {
+      told = true;
+      const Result<EngineInfo> old = inspect_engine(path);
+      console.note(fmt::format("{} was made for {}; packing its weights again for this machine", path,
+                               old.ok() ? old->fingerprint() : "another machine"));
+    }
+    return progress(event);
+  };
+}
+
+}  // namespace
+
 Result<Engine> open_engine(const SessionOptions& options, const Console& console) {
   OpenOptions open;
-  open.progress = console.progress();
+  open.progress = tell_packing(console.progress(), options.engine, console);
   open.device = options.device;
+  open.model = options.model;
   if (options.host_limit) {
     HR_ASSIGN(open.host_limit, parse_bytes(*options.host_limit));
   }

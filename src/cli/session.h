@@ -21,6 +21,7 @@ struct SessionOptions {
   std::optional<std::string> memory_limit;
   std::optional<std::string> host_limit;
   std::string device;
+  std::string model;  // the archive to pack the weights again from, where need be
   int threads = 0;
 };
 

@@ -1,5 +1,6 @@
 """What the command line tests share: the binary, the fixtures, and a model whose weights stream."""
 
+import functools
 import json
 import os
 import pathlib
@@ -47,6 +48,31 @@ class Tool:
         assert done.returncode == code, f"exit {done.returncode}: {done.stderr}"
         assert done.stderr.startswith("error: ") and done.stdout == ""
         return done.stderr
+
+
+@functools.cache
+def namespace():
+    """The command that gives its children mounts of their own; None where this machine grants none."""
+    for command in (["unshare", "--mount", "--propagation", "private"], ["unshare", "--map-root-user", "--mount"]):
+        trial = [*command, "sh", "-c", 'd=$(mktemp -d) && mount -t tmpfs tmpfs "$d"; code=$?; umount "$d"; rmdir "$d"; exit $code']
+        try:
+            if subprocess.run(trial, capture_output=True, timeout=30).returncode == 0:
+                return command
+        except FileNotFoundError:
+            pass
+    return None
+
+
+def run_on_disk(tool, mount, *arguments):
+    """Runs the tool with a small disk at small/, and gives what it left there too. `mount` prepares the disk."""
+    if namespace() is None:
+        pytest.skip("needs root or user namespaces, to mount a disk of its own")
+    (tool.folder / "small").mkdir()
+    script = f'{mount} || exit 99; "$@"; code=$?; ls -A small; exit $code'
+    command = [*namespace(), "sh", "-c", script, "sh", str(tool.binary), *map(str, arguments)]
+    done = subprocess.run(command, cwd=tool.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode != 99, done.stderr
+    return done
 
 
 @pytest.fixture

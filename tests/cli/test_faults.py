@@ -1,13 +1,12 @@
 """What the machine does to the tool: full disks, folders that cannot be written, no descriptors left, kills."""
 
-import functools
 import resource
 import signal
 import subprocess
 import time
 
 import pytest
-from conftest import FIXTURES, VERSIONS
+from conftest import FIXTURES, VERSIONS, run_on_disk
 
 MLP = FIXTURES / VERSIONS[-1] / "mlp.pt2"
 REFERENCE = ("--device", "reference")
@@ -19,31 +18,6 @@ def limited(kind, value):
         resource.setrlimit(kind, (value, value))
 
     return apply
-
-
-@functools.cache
-def namespace():
-    """The command that gives its children mounts of their own; None where this machine grants none."""
-    for command in (["unshare", "--mount", "--propagation", "private"], ["unshare", "--map-root-user", "--mount"]):
-        trial = [*command, "sh", "-c", 'd=$(mktemp -d) && mount -t tmpfs tmpfs "$d"; code=$?; umount "$d"; rmdir "$d"; exit $code']
-        try:
-            if subprocess.run(trial, capture_output=True, timeout=30).returncode == 0:
-                return command
-        except FileNotFoundError:
-            pass
-    return None
-
-
-def run_on_disk(tool, mount, *arguments):
-    """Runs the tool with a small disk at small/, and gives what it left there too. `mount` prepares the disk."""
-    if namespace() is None:
-        pytest.skip("needs root or user namespaces, to mount a disk of its own")
-    (tool.folder / "small").mkdir()
-    script = f'{mount} || exit 99; "$@"; code=$?; ls -A small; exit $code'
-    command = [*namespace(), "sh", "-c", script, "sh", str(tool.binary), *map(str, arguments)]
-    done = subprocess.run(command, cwd=tool.folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 99, done.stderr
-    return done
 
 
 def test_a_full_disk_tells_what_is_free_and_leaves_no_engine(tool, wide):

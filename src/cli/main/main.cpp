@@ -54,6 +54,12 @@ void add_session(CLI::App* command, SessionOptions& session) {
   command->add_option("--device", session.device, "cuda:1 to choose among GPUs (default: the first)")
       ->type_name("NAME");
   command
+      ->add_option(
+          "--model", session.model,
+          "Archive of the engine, to pack its weights again where it was made for another ISA or oneDNN "
+          "(default: the engine's name with .pt2)")
+      ->type_name("FILE");
+  command
       ->add_option("--host-limit", session.host_limit,
                    "Most host memory pinned to feed a GPU, as 8GiB (default: what is free)")
       ->type_name("SIZE");
