@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 from . import _core
@@ -33,13 +34,18 @@ def save(module: CompiledModule, path: str | Path) -> None:
 
 
 def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int = 0,
-         memory_limit: int | None = None, weight_budget: int | None = None, device: str = "") -> CompiledModule:
+         memory_limit: int | None = None, weight_budget: int | None = None, device: str = "",
+         model: str | Path | None = None) -> CompiledModule:
     """Opens an engine file; the options are those of `headrace.compile`.
+
+    An engine for a CPU with other instructions, or for another oneDNN, is packed again first, with a warning: the file is
+    replaced by one for this machine.
 
     Parameters
     ----------
     weight_budget : in bytes, from the start: what it leaves in the file is never read to memory; None: automatic
     device : "cuda:1" to choose among GPUs; by default the first that the engine was compiled for
+    model : the archive that the engine was compiled from, looked at only to pack it again; by default the engine's name with .pt2
 
     Raises
     ------
@@ -48,8 +54,12 @@ def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int
     RuntimeError
         It is damaged, or was made by another version or for another machine.
     """
-    return CompiledModule(EngineModule(Path(path), enable_weight_streaming, threads, memory_limit, device=device,
-                                       weight_budget=weight_budget))
+    engine = EngineModule(Path(path), enable_weight_streaming, threads, memory_limit, device=device, weight_budget=weight_budget,
+                          model=None if model is None else Path(model))
+    if engine.engine.packed_again:
+        warnings.warn(f"load(): '{path}' was made for another machine or version of oneDNN; its weights were packed again for "
+                      "this one", stacklevel=2)
+    return CompiledModule(engine)
 
 
 def verify(path: str | Path) -> None:

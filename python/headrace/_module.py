@@ -24,16 +24,17 @@ class EngineModule(torch.nn.Module):
     weight_streaming : whether budgets may be set; without it all weights are resident
     folder : where the file lies in a temporary folder, the owner of that
     device : "cuda:1" to choose among GPUs; by default the first that the engine was compiled for
+    model : the archive to pack the weights again from, where need be; by default the engine's name with .pt2
     """
 
     def __init__(self, path: Path, weight_streaming: bool, threads: int = 0, memory_limit: int | None = None,
                  folder: tempfile.TemporaryDirectory | None = None, device: str = "",
-                 weight_budget: int | None = None) -> None:
+                 weight_budget: int | None = None, model: Path | None = None) -> None:
         super().__init__()
         self.weight_streaming = weight_streaming
         self._folder = folder
         self.engine = _core.Engine(path, weight_budget=weight_budget if weight_streaming else ALL_RESIDENT, threads=threads,
-                                   memory_limit=memory_limit, device=device)
+                                   memory_limit=memory_limit, device=device, model=model)
         self.budget = weight_budget  # as asked for; None: automatic
 
     def forward(self, *inputs: Any) -> tuple[Any, ...]:

@@ -59,10 +59,11 @@ void bind_reports(nb::module_& module) {
 void bind_engine(nb::module_& module) {
   bind_reports(module);
   nb::class_<PyEngine>(module, "Engine", "An open engine file, and contexts to run it in.")
-      .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
-                    const std::string&, std::optional<int64_t>>(),
-           "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
-           "memory_limit"_a = nb::none(), "device"_a = "", "host_limit"_a = nb::none())
+      .def(
+          nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
+                   const std::string&, std::optional<int64_t>, const std::optional<std::filesystem::path>&>(),
+          "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
+          "memory_limit"_a = nb::none(), "device"_a = "", "host_limit"_a = nb::none(), "model"_a = nb::none())
       .def("run", &PyEngine::run, "inputs"_a, nb::sig("def run(self, inputs: list | tuple) -> tuple"),
            "Runs on one entry an input, and gives one an output.")
       .def("set_weight_budget", &PyEngine::set_weight_budget, "budget"_a.none(),
@@ -84,8 +85,11 @@ void bind_engine(nb::module_& module) {
       .def_prop_ro("in_spec", [](PyEngine& self) { return self.engine().in_spec(); })
       .def_prop_ro("out_spec", [](PyEngine& self) { return self.engine().out_spec(); })
       .def_prop_ro("backend", [](PyEngine& self) { return self.engine().backend(); })
+      .def_prop_ro("fingerprint", [](PyEngine& self) { return self.engine().info().fingerprint(); })
       .def_prop_ro("device", [](PyEngine& self) { return self.engine().device(); })
       .def_prop_ro("path", [](PyEngine& self) { return self.engine().path(); })
+      .def_prop_ro("packed_again", &PyEngine::packed_again,
+                   "Whether its weights were packed again for this machine when it was opened.")
       .def("plan_text", [](PyEngine& self) { return self.engine().plan_text(); })
       .def("weights_text", [](PyEngine& self) { return self.engine().weights_text(); })
       .def("graph_text", [](PyEngine& self) { return unwrap(self.engine().graph_text()); });

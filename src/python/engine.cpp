@@ -36,12 +36,19 @@ int64_t number_of(nb::handle object, const PortInfo& port) {
 
 PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional<int64_t> weight_budget,
                                 int threads, std::optional<int64_t> memory_limit, const std::string& device,
-                                std::optional<int64_t> host_limit) {
+                                std::optional<int64_t> host_limit,
+                                const std::optional<std::filesystem::path>& model) {
   const auto work = [&]() -> Result<Opened> {
     nb::gil_scoped_release release;
+    const auto packed_again = std::make_shared<bool>(false);  // the engine keeps what it is given
+    const Progress progress = [packed_again, signals = watch_signals()](const ProgressEvent& event) {
+      *packed_again = *packed_again || event.phase == "pack again";
+      return signals(event);
+    };
     // Under a limit no weight is loaded before the context says how many fit.
     const std::optional<Bytes> first = memory_limit ? std::optional(Bytes{}) : bytes(weight_budget);
-    Result<Engine> engine = Engine::open(path, {first, watch_signals(), device, bytes(host_limit)});
+    Result<Engine> engine =
+        Engine::open(path, {first, progress, device, bytes(host_limit), model.value_or("")});
     if (!engine.ok()) return engine.status();
     const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit)};
     Result<Context> context = engine->context(options);
@@ -52,19 +59,20 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
     }
     context->set_progress(watch_signals());
     auto pool = std::make_unique<ContextPool>(*engine, options, *std::move(context));
-    return Opened{*std::move(engine), std::move(pool)};
+    return Opened{*std::move(engine), std::move(pool), *packed_again};
   };
   return unwrap(work());
 }
 
 PyEngine::PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
                    std::optional<int64_t> memory_limit, const std::string& device,
-                   std::optional<int64_t> host_limit)
-    : PyEngine(open(path, weight_budget, threads, memory_limit, device, host_limit)) {}
+                   std::optional<int64_t> host_limit, const std::optional<std::filesystem::path>& model)
+    : PyEngine(open(path, weight_budget, threads, memory_limit, device, host_limit, model)) {}
 
 PyEngine::PyEngine(Opened opened)
     : engine_(std::move(opened.engine)),
       pool_(std::move(opened.pool)),
+      packed_again_(opened.packed_again),
       inputs_(engine_.inputs()),
       outputs_(engine_.outputs()),
       gpu_(gpu_index(engine_.device())),

@@ -23,7 +23,8 @@ namespace headrace::python {
 class PyEngine {
  public:
   PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
-           std::optional<int64_t> memory_limit, const std::string& device, std::optional<int64_t> host_limit);
+           std::optional<int64_t> memory_limit, const std::string& device, std::optional<int64_t> host_limit,
+           const std::optional<std::filesystem::path>& model);
 
   // One entry of `inputs` (a list or tuple) an input of the engine: a tensor, an int where the export has a
   // number, anything where it has a constant. Gives one entry an output: a new tensor, an int or None.
@@ -39,6 +40,7 @@ class PyEngine {
   MemoryReport memory() const { return pool_->memory(); }
 
   Engine& engine() { return engine_; }
+  bool packed_again() const { return packed_again_; }  // when it was opened
 
  private:
   // What the outputs are like for one set of input shapes and numbers.
@@ -49,11 +51,12 @@ class PyEngine {
   struct Opened {
     Engine engine;
     std::unique_ptr<ContextPool> pool;
+    bool packed_again = false;
   };
 
   static Opened open(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
                      std::optional<int64_t> memory_limit, const std::string& device,
-                     std::optional<int64_t> host_limit);
+                     std::optional<int64_t> host_limit, const std::optional<std::filesystem::path>& model);
   explicit PyEngine(Opened opened);
   // The inputs of one call, and what keeps them.
   struct Call {
@@ -69,6 +72,7 @@ class PyEngine {
 
   Engine engine_;
   const std::unique_ptr<ContextPool> pool_;
+  const bool packed_again_;
   const std::vector<PortInfo> inputs_, outputs_;
   const int gpu_;  // the index; -1 on the CPU
   TorchApi torch_;

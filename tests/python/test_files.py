@@ -2,7 +2,10 @@
 
 import gc
 import os
+import subprocess
+import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -128,3 +131,28 @@ def test_resident_weights_outlive_what_happens_to_their_file(streaming):
     weights.device_budget = weights.total_device_budget
     os.truncate(path, 0)
     assert torch.equal(streamed(x), want)
+
+
+ELSEWHERE = """
+import sys, torch, headrace as hr
+hr.compile(torch.export.load(sys.argv[1]), engine_path=sys.argv[2], device="cpu")
+"""
+
+
+def test_load_packs_an_engine_of_another_isa_again(cpu, tmp_path):
+    x = torch.randn(3, 16)
+    torch.export.save(torch.export.export(Mlp().eval(), (x,)), tmp_path / "model.pt2")
+    here = hr.compile(torch.export.load(tmp_path / "model.pt2"), device=cpu)
+    isa = "SSE41" if here.engine.fingerprint.startswith("cpu avx2 ") else "AVX2"
+    path = tmp_path / "made_elsewhere.engine"
+    subprocess.run([sys.executable, "-c", ELSEWHERE, tmp_path / "model.pt2", path], check=True,
+                   env={**os.environ, "ONEDNN_MAX_CPU_ISA": isa})
+    with pytest.raises(RuntimeError, match="was made for 'cpu .*made_elsewhere.pt2': there is no such file"):
+        hr.load(path)
+    with pytest.warns(UserWarning, match="its weights were packed again"):
+        module = hr.load(path, model=tmp_path / "model.pt2")
+    assert module.engine.fingerprint == here.engine.fingerprint
+    assert torch.equal(module(x), here(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(hr.load(path)(x), here(x))
