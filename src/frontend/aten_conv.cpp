@@ -40,33 +40,30 @@ Emitted convolve(OpCall& c, Window window) {
   return c.reshape(c.add("conv", {x, w, c.optional_tensor("bias")}, std::move(attributes)), c.shape());
 }
 
-Emitted convolution(OpCall& c) {
+Result<Window> read_window(OpCall& c) {
   Window window;
   HR_ASSIGN(window.stride, c.integers("stride"));
   HR_ASSIGN(window.pad_low, c.integers("padding"));
   HR_ASSIGN(window.dilation, c.integers("dilation"));
-  HR_ASSIGN(window.output_padding, c.integers("output_padding"));
   window.pad_high = window.pad_low;
+  return window;
+}
+
+Emitted convolution(OpCall& c) {
+  HR_ASSIGN(Window window, read_window(c));
+  HR_ASSIGN(window.output_padding, c.integers("output_padding"));
   window.transposed = c.flag("transposed");
   return convolve(c, std::move(window));
 }
 
 Emitted conv(OpCall& c) {
-  Window window;
-  HR_ASSIGN(window.stride, c.integers("stride"));
-  HR_ASSIGN(window.pad_low, c.integers("padding"));
-  HR_ASSIGN(window.dilation, c.integers("dilation"));
-  window.pad_high = window.pad_low;
+  HR_ASSIGN(Window window, read_window(c));
   return convolve(c, std::move(window));
 }
 
 Emitted conv_transpose(OpCall& c) {
-  Window window;
-  HR_ASSIGN(window.stride, c.integers("stride"));
-  HR_ASSIGN(window.pad_low, c.integers("padding"));
-  HR_ASSIGN(window.dilation, c.integers("dilation"));
+  HR_ASSIGN(Window window, read_window(c));
   HR_ASSIGN(window.output_padding, c.integers("output_padding"));
-  window.pad_high = window.pad_low;
   window.transposed = true;
   return convolve(c, std::move(window));
 }
