@@ -4,7 +4,6 @@
 // exponentials all run along vectors of queries, and keys and values are read where they lie. Where there are
 // few queries, those of all heads that share their keys make one block.
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "kernels/cpu/attention_form.h"
@@ -213,24 +212,12 @@ void AttentionKernel::run_block(const Addresses& at, const Memory& memory, const
   store(at, memory, block);
 }
 
-bool all_finite(const float* values, int64_t rows, int64_t columns, int64_t row_stride) {
-  constexpr uint32_t kExponent = 0x7F800000;
-  uint32_t found = 0;
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t i = 0; i < columns; ++i) {
-      uint32_t bits = 0;
-      std::memcpy(&bits, values + row * row_stride + i, sizeof(bits));
-      found |= static_cast<uint32_t>((bits & kExponent) == kExponent);
-    }
-  return found == 0;
-}
-
 void AttentionKernel::add_values(const Memory& memory, const Block& block, int64_t first, int64_t count,
                                  const float* values, int64_t value_row) const {
   // A later key takes no part in a causal query, and a weight of 0 is no part only of a finite value.
   const int64_t least_seen = unit_heads_ == 1 ? block.first + 1 : 1;
   const bool hides = form_.causal && first + count > least_seen;
-  if (!hides || all_finite(values, count, padded_width_, value_row)) {
+  if (!hides || tiles_.all_finite(values, count, padded_width_, value_row)) {
     tiles_.product(block.count, padded_width_, count, memory.scores, 1, block.columns, values, value_row,
                    memory.acc, padded_width_, true);
     return;

@@ -252,5 +252,22 @@ TEST(AttentionTiles, MultiplyAlikeOnEveryInstructionSet) {
   }
 }
 
+TEST(AttentionTiles, FindAnyValueThatIsNotFinite) {
+  for (const char* isa : {"avx512", "avx2", "baseline"}) {
+    const AttentionTiles* tiles = attention_tiles_for(isa);
+    if (tiles == nullptr) continue;
+    const int64_t columns = 2 * tiles->width, row = columns + 3;
+    std::vector<float> values(static_cast<size_t>(3 * row), -std::numeric_limits<float>::max());
+    values[static_cast<size_t>(columns)] = std::nanf("");  // between the rows
+    EXPECT_TRUE(tiles->all_finite(values.data(), 3, columns, row)) << isa;
+    for (const float bad : {std::nanf(""), -std::nanf(""), HUGE_VALF, -HUGE_VALF})
+      for (const int64_t at : {int64_t{0}, columns - 1, row + 1, 2 * row + columns - 1}) {
+        std::vector<float> changed = values;
+        changed[static_cast<size_t>(at)] = bad;
+        EXPECT_FALSE(tiles->all_finite(changed.data(), 3, columns, row)) << isa << " " << bad << " at " << at;
+      }
+  }
+}
+
 }  // namespace
 }  // namespace headrace::cpu

@@ -13,6 +13,8 @@ struct AttentionTiles {
   // One more tile of scores[key * queries + query] for softmax: scores become exp(score - max), `max` and
   // `sum` of each query take them in, and what was summed before is to be scaled by `factor`.
   void (*take_in)(float* scores, int64_t keys, int64_t queries, float* max, float* sum, float* factor);
+  // Whether no value is infinite or NaN. REQUIRES: columns is a multiple of `width`.
+  bool (*all_finite)(const float* values, int64_t rows, int64_t columns, int64_t row_stride);
 };
 
 // Those for the best instruction set of this machine.
