@@ -21,6 +21,7 @@ import torchvision
 import transformers
 
 import headrace as hr
+from gpu_timing import gpu_ms
 
 
 class Bert(torch.nn.Module):
@@ -51,17 +52,6 @@ MODELS: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[torch.dtype], t
     "resnet18 b100": (torchvision.models.resnet18, lambda dtype: image(100, dtype), torch.float16, 0.80, 0.65),
     "resnet18 b100 fp32": (torchvision.models.resnet18, lambda dtype: image(100, dtype), torch.float32, 0.80, 0.65),
 }
-
-
-def gpu_ms(call: Callable[[], object], calls: int = 50) -> float:
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    torch.cuda.synchronize()
-    begin.record()
-    for _ in range(calls):
-        call()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / calls
 
 
 def wall_ms(call: Callable[[], object], calls: int = 50) -> float:

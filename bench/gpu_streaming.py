@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 import headrace as hr
+from gpu_timing import gpu_ms
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 from weight_streaming import export, make_model  # noqa: E402
@@ -33,16 +34,6 @@ def link_rate() -> float:
     device = torch.empty_like(host, device="cuda")
     best = min(gpu_ms(lambda: device.copy_(host, non_blocking=True), 1) for _ in range(5))
     return host.numel() / best * 1e3
-
-
-def gpu_ms(call, calls: int) -> float:
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    begin.record()
-    for _ in range(calls):
-        call()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / calls
 
 
 def anonymous_bytes() -> int:
