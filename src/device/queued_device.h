@@ -88,6 +88,8 @@ class QueuedDevice : public Device {
   // What the driver took beside our allocations, and still has, as far as it was watched (DriverWatch): for
   // code, libraries, captured runs, and to round up to its own blocks.
   virtual Bytes driver_bytes() const { return {}; }
+  // An allocation of at least half as much takes whole blocks of so much; 0: none does.
+  virtual Bytes block() const { return {}; }
   virtual void begin_watch() {}
   virtual void end_watch() {}
 };

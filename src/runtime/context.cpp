@@ -143,7 +143,7 @@ Status ContextImpl::check_outputs(const ShapePlan& shape, std::span<const Tensor
 
 MemoryNeed ContextImpl::need_of(const ShapePlan& shape, Bytes arena) const {
   return memory_need_of(plan_, engine_->planner(), engine_->always_resident(), shape, arena,
-                        driver_charge(engine_->device()));
+                        engine_->driver_charged());
 }
 
 // Gives resident weights and scratch what the limit leaves beside the rest.
@@ -156,8 +156,7 @@ Status ContextImpl::take_room(const MemoryNeed& need) {
 
 // What the driver takes for code and captured runs shows as they are made: resident weights make room for it.
 Status ContextImpl::charge_driver(const ShapePlan& shape) {
-  QueuedDevice* const device = engine_->device().queued();
-  if (!limit_ || !device || device->driver_bytes() <= charged_) return {};
+  if (!limit_ || !queued_run_ || engine_->driver_taken() <= charged_) return {};
   HR_TRY(settle());
   give_up_scratch();
   const MemoryNeed need = need_of(shape, arena_.size());

@@ -105,7 +105,11 @@ EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIden
       host_limit_(host_limit),
       host_pinned_(source_.source ? source_.source->host_bytes().count : 0),
       planner_(file_.plan(), row_access(source_)),
-      residency_(*device_, file_, identity, source_) {}
+      residency_(*device_, file_, identity, source_) {
+  const std::vector<bool> all(planner_.groups().size(), true);
+  if (QueuedDevice* const queued = device_->queued())
+    lost_of_all_ = lost_in_blocks(planner_.groups(), all, queued->block());
+}
 
 EngineImpl::~EngineImpl() {
   const DriverWatch watch(*device_);  // what goes is no longer charged to others
@@ -241,10 +245,21 @@ Status EngineImpl::change_residency(const std::vector<bool>& wanted, const Progr
   Status status = residency_.change(wanted, report);
   const std::vector<bool> resident = residency_.resident();
   resident_ = planner_.resident(resident).count;
+  if (QueuedDevice* const device = device_->queued())
+    lost_ = lost_in_blocks(planner_.groups(), resident, device->block()).count;
   ++version_;
   if (std::find(resident.begin(), resident.end(), false) == resident.end()) unpin_source();
   return status;
 }
+
+// What is lost depends on what is resident, which depends on the charge: so it is charged as if all were.
+Bytes EngineImpl::driver_taken() const {
+  QueuedDevice* const device = device_->queued();
+  if (!device) return {};
+  return std::max(Bytes{}, device->driver_bytes() - Bytes{lost_}) + lost_of_all_;
+}
+
+Bytes EngineImpl::driver_charged() const { return driver_charge(driver_taken()); }
 
 Status EngineImpl::pin_source() {
   if (!device_->queued() || source_.source) return {};
@@ -338,8 +353,7 @@ Result<std::shared_ptr<Context>> EngineImpl::make_context(ContextOptions options
 Result<MemoryNeed> EngineImpl::memory_need(const DimBindings& dims, int threads) {
   HR_TRY(check_profile(plan(), dims));
   HR_ASSIGN(const auto shape, shape_plan(dims, threads > 0 ? threads : usable_cpus()));
-  return memory_need_of(plan(), planner_, always_resident_, *shape, arena_of(*shape),
-                        driver_charge(*device_));
+  return memory_need_of(plan(), planner_, always_resident_, *shape, arena_of(*shape), driver_charged());
 }
 
 }  // namespace headrace::runtime

@@ -41,6 +41,10 @@ class EngineImpl : public Engine {
   const WeightPlanner& planner() const { return planner_; }
   // On queued devices, while a group streams; else nullptr. Stays while a RunGate::Run lives.
   CopySource* source() const { return source_.source.get(); }
+  // What a limit must leave to the device's driver: as measured, but with all weights in blocks of their own;
+  // and what it is charged, which is more.
+  Bytes driver_taken() const;
+  Bytes driver_charged() const;
   Bytes host_pinned() const { return {host_pinned_.load()}; }
   const FileIdentity& identity() const { return identity_; }
   RunGate& gate() { return gate_; }
@@ -102,6 +106,8 @@ class EngineImpl : public Engine {
   std::vector<int64_t> step_ns_;     // as measured in a context; what residency is chosen by
   std::atomic<int64_t> budget_ = 0;  // in force
   std::atomic<int64_t> resident_ = 0;
+  std::atomic<int64_t> lost_ = 0;  // in blocks of the groups that are resident
+  Bytes lost_of_all_;              // if all were
   std::atomic<bool> is_auto_ = true;
 
   mutable std::mutex opt_mutex_;  // guards the two below

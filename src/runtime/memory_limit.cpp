@@ -5,7 +5,6 @@
 
 #include "core/error.h"
 #include "core/units.h"
-#include "device/queued_device.h"
 
 namespace headrace::runtime {
 
@@ -14,12 +13,19 @@ Bytes whole_pages(Bytes size) {
   return {(size.count + kPage - 1) / kPage * kPage};
 }
 
-Bytes driver_charge(Device& device) {
+Bytes driver_charge(Bytes measured) {
   constexpr int64_t kStep = mib(16).count;
-  const QueuedDevice* const queued = device.queued();
-  const Bytes measured = queued ? queued->driver_bytes() : Bytes{};
-  if (measured == Bytes{}) return {};
+  if (measured <= Bytes{}) return {};
   return {(measured.count / kStep + 2) * kStep};
+}
+
+Bytes lost_in_blocks(std::span<const GroupUse> groups, const std::vector<bool>& set, Bytes block) {
+  Bytes lost;
+  for (size_t i = 0; block > Bytes{} && i < groups.size(); ++i) {
+    const int64_t past = groups[i].size.count % block.count;
+    if (set[i] && groups[i].size.count >= block.count / 2 && past > 0) lost += block - Bytes{past};
+  }
+  return lost;
 }
 
 MemoryNeed memory_need_of(const Plan& plan, const WeightPlanner& planner, Bytes always_resident,

@@ -30,6 +30,23 @@ Plan big_plan() {
   return maker.plan;
 }
 
+TEST(MemoryLimit, ChargesTheDriverInStepsAndOneAhead) {
+  EXPECT_EQ(driver_charge({}), Bytes{});
+  EXPECT_EQ(driver_charge({1}), mib(32));
+  EXPECT_EQ(driver_charge(mib(16)), mib(48));
+}
+
+TEST(MemoryLimit, KnowsWhatBlocksLose) {
+  std::vector<GroupUse> groups(4);
+  groups[0].size = mib(4);            // whole blocks
+  groups[1].size = mib(4) + kib(4);   // 2 MiB less 4 KiB
+  groups[2].size = mib(1) + kib(24);  // 1 MiB less 24 KiB
+  groups[3].size = kib(512);          // shares a block with others
+  EXPECT_EQ(lost_in_blocks(groups, {true, true, true, true}, mib(2)), mib(3) - kib(28));
+  EXPECT_EQ(lost_in_blocks(groups, {true, false, true, true}, mib(2)), mib(1) - kib(24));
+  EXPECT_EQ(lost_in_blocks(groups, {true, true, true, true}, {}), Bytes{});
+}
+
 TEST(MemoryLimit, IsHeldAtEveryLevelDownToTheLeast) {
   const TestFile file(big_plan());
   const std::vector<Tensor> x = {random_tensor({2, 1024}, 1)};

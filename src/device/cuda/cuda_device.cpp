@@ -62,6 +62,7 @@ class Gpu final : public CudaDevice {
   Bytes available() const override { return memory().free; }
   int64_t now_ns() const override { return monotonic_ns(); }
   Bytes driver_bytes() const override { return {driver_}; }
+  Bytes block() const override { return mib(2); }
   void begin_watch() override;
   void end_watch() override;
 
