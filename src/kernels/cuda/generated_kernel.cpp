@@ -1,11 +1,11 @@
 // Steps "generated": kernels that lowering/cuda wrote and NVRTC compiled.
 #include <array>
-#include <tuple>
 
 #include "core/error.h"
 #include "kernels/cuda/generated_code.h"
 #include "kernels/cuda/generated_launch.h"
 #include "kernels/cuda/generated_step.h"
+#include "kernels/cuda/kernel_launch.h"
 #include "kernels/cuda/step_kernel.h"
 #include "kernels/refused_plan.h"
 
@@ -57,11 +57,7 @@ class GeneratedKernel : public StepKernel {
       arguments.tensors[k] = launch.tensors[k];
       arguments.tensors[k].data = addresses[k];
     }
-    void* parameters[] = {&arguments};
-    const auto& [grid, block] = std::tie(launch.grid, launch.block);
-    return check(device_.api().cuLaunchKernel(function_, grid[0], grid[1], grid[2], block[0], block[1],
-                                              block[2], 0, stream, parameters, nullptr),
-                 name_);
+    return launch_kernel(device_, function_, {launch.grid, launch.block}, &arguments, stream, name_);
   }
 
  private:
@@ -76,6 +72,9 @@ constexpr KernelRow kRows[] = {{kGenerated, GeneratedKernel::make}};
 
 }  // namespace
 
+Result<std::unique_ptr<StepKernel>> make_generated(const StepShapes& shapes) {
+  return GeneratedKernel::make(shapes);
+}
 std::span<const KernelRow> generated_kernels() { return kRows; }
 
 }  // namespace headrace::cuda

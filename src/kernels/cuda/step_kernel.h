@@ -44,8 +44,12 @@ struct KernelRow {
   Result<std::unique_ptr<StepKernel>> (*make)(const StepShapes& shapes);
 };
 
+// Parts of steps. A product by cuBLASLt, with the epilogues that it has; a generated kernel.
+Result<std::unique_ptr<StepKernel>> make_blas_product(const StepShapes& shapes);
+Result<std::unique_ptr<StepKernel>> make_generated(const StepShapes& shapes);
+
 // One function a family.
-std::span<const KernelRow> matmul_kernels();     // matmul (cuBLASLt)
+std::span<const KernelRow> matmul_kernels();     // matmul (cuBLASLt, and kernels of ours)
 std::span<const KernelRow> cudnn_kernels();      // conv, attention (cuDNN)
 std::span<const KernelRow> generated_kernels();  // generated: functions of Plan::code
 

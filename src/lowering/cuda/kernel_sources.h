@@ -16,6 +16,7 @@ struct KernelText {
   int tensors = 1;
   int64_t threads = 256;  // of a block, at most
   std::string call;       // of the device library; "$" as above
+  bool waits = false;     // `call` itself waits for the kernels before it
 };
 
 class KernelSources {
