@@ -39,7 +39,7 @@ struct AttentionTeam {
 };
 
 AttentionTeam attention_team(const StepWriter& writer, DType dtype, const Dim& heads, const Dim& queries,
-                             const Dim& keys, const Dim& depth, const Dim& width) {
+                             const Dim& keys, const Dim& depth, const Dim& width, bool varied) {
   constexpr int64_t kWidest = 128;  // what registers hold
   const bool on_tensor_cores = (dtype == DType::kF16 || dtype == DType::kBF16) &&
                                depth.constant() <= kWidest && width.constant() <= kWidest;
@@ -53,10 +53,11 @@ AttentionTeam attention_team(const StepWriter& writer, DType dtype, const Dim& h
     if (query_warps == 1 && head_count * ((rows + 16 * warps - 1) / (16 * warps)) >= kBusy)
       query_warps = warps;
   const int64_t key_warps = 4 / query_warps;
-  // Few warps a key: longer tiles, so that there is less to wait for, where shared memory has the room.
-  const bool long_tiles = key_warps == 4 && depth.constant() + width.constant() <= kWidest &&
+  // Longer tiles, so that there is less to wait for, where shared memory has the room.
+  const bool long_tiles = query_warps != 2 && depth.constant() + width.constant() <= kWidest &&
                           writer.at_opt(keys).value_or(0) > 64;
-  return {"attend_tiles", fmt::format("{}, {}, {}", query_warps, key_warps, long_tiles ? 128 : 64), 128, 8,
+  return {"attend_tiles",
+          fmt::format("{}, {}, {}, {}", query_warps, key_warps, long_tiles ? 128 : 64, varied), 128, 8,
           heads * tiles(queries, 16 * query_warps)};
 }
 
@@ -110,8 +111,9 @@ Status write_attention(StepWriter& writer, const ir::Node& node) {
     mask = builder.expand_view(mask, scores);
   }
   const Dim heads = element_count(std::span<const Dim>(shape).first(rank - 2));
-  const AttentionTeam team =
-      attention_team(writer, dtype, heads, shape[rank - 2], keys[rank - 2], keys.back(), shape.back());
+  const bool varied = mask != kNone && !(builder.at(mask).strides[rank - 2] == Dim(0));
+  const AttentionTeam team = attention_team(writer, dtype, heads, shape[rank - 2], keys[rank - 2],
+                                            keys.back(), shape.back(), varied);
   StepWriter::Step step;
   step.text.family = "attention";
   step.text.threads = team.threads;

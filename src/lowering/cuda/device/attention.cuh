@@ -31,7 +31,7 @@ DEVICE void start_tile(T* tile, const T* from, Int stride, Int step, Int count, 
 }
 
 template <class T, class M, int rank, int depth, int width, bool causal, int query_warps, int key_warps,
-          int tile_keys, class Int>
+          int tile_keys, bool varied, class Int>
 DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
   constexpr int kD = (depth + 15) / 16 * 16, kE = (width + 15) / 16 * 16;
   constexpr int kDepthPitch = kD + 8, kWidthPitch = kE + 8;  // 16 bytes off: rows meet in different banks
@@ -72,10 +72,11 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
                                                          static_cast<Int>(v.strides[rank - 1]), keys - begin, vector);
   };
   const Int last = causal && q0 + kQueries < keys ? q0 + kQueries : keys;  // no query sees more
-  // A mask that is one row for all queries, as most are, or none: what it adds to the keys of a tile.
+  // A mask that is one row for all queries, as most are, or none: what it adds to the keys of a tile. One that is
+  // `varied` differs from query to query.
   SHARED float row_mask[tile_keys];
   const Int mask_row = static_cast<Int>(mask.strides[rank - 2]), mask_step = static_cast<Int>(mask.strides[rank - 1]);
-  const bool one_row = !mask.data || mask_row == 0;
+  constexpr bool one_row = !varied;
   const auto fill_mask = [&](Int begin) {
     for (int i = threadIdx.x; i < tile_keys; i += kThreads) {
       const Int key = begin + i;
@@ -117,7 +118,24 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) sum[e][i] = 0;
 
+  // Of 16 queries by this warp's keys. Read before what they add to is there, and from where something is: reads that
+  // hang on a condition would wait for one another.
+  M added[kKeys / 8][2][2];
+  const auto read_mask = [&](Int begin) {
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        const Int key = begin + key_warp * kKeys + n * 8 + 2 * t + j;
+        const Int column = at[3] + (key < keys ? key : keys - 1) * mask_step;
+#pragma unroll
+        for (int i = 0; i < 2; ++i)
+          added[n][j][i] = input<M>(mask)[column + (row[i] < queries ? row[i] : queries - 1) * mask_row];
+      }
+  };
+
   for (Int begin = 0; begin < last; begin += tile_keys) {
+    if (!one_row) read_mask(begin);
     wait_for_groups<1>();  // the keys; the values may still be under way
     SYNC();
     // Scores: 16 queries by this warp's keys, 8 of them a part.
@@ -146,19 +164,13 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
       for (int j = 0; j < 2; ++j) {
         const int in_tile = key_warp * kKeys + n * 8 + 2 * t + j;
         const Int key = begin + in_tile;
-        float added[2];
-        if (one_row) {
-          added[0] = added[1] = row_mask[in_tile];
-        } else {
-#pragma unroll
-          for (int i = 0; i < 2; ++i)
-            added[i] = key >= keys ? -infinity()
-                                   : masked_power(0.0f, input<M>(mask)[at[3] + key * mask_step +
-                                                                       (row[i] < queries ? row[i] * mask_row : 0)]);
-        }
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          float x = score[n][2 * i + j] * by + added[i];
+          float x = score[n][2 * i + j] * by;
+          if (one_row)
+            x += row_mask[in_tile];
+          else
+            x = key < keys ? x + masked_power(0.0f, added[n][j][i]) : -infinity();
           if (causal && key > row[i]) x = -infinity();
           score[n][2 * i + j] = x;
           high[i] = larger(high[i], x);
