@@ -75,7 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         archive, engine = Path(folder) / "llama.pt2", Path(folder) / "llama.engine"
         model = make_model(options.layers)
-        torch.export.save(export(model, max(256, options.length)), archive)
+        torch.export.save(export(model, max(256, options.length), options.length), archive)
         start = time.perf_counter()
         hr._core.compile_archive(archive, engine, device="cuda")
         report["compile_s"] = time.perf_counter() - start

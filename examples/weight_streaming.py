@@ -47,9 +47,10 @@ def make_model(layers: int) -> torch.nn.Module:
         torch.set_default_dtype(torch.float32)
 
 
-def export(model: torch.nn.Module, longest: int) -> torch.export.ExportedProgram:
-    ids = torch.randint(0, 32000, (1, PROMPT))
-    positions = torch.arange(PROMPT).unsqueeze(0)
+def export(model: torch.nn.Module, longest: int, example: int = PROMPT) -> torch.export.ExportedProgram:
+    """`example`: the length that kernels are chosen for."""
+    ids = torch.randint(0, 32000, (1, example))
+    positions = torch.arange(example).unsqueeze(0)
     sequence = torch.export.Dim("sequence", min=2, max=longest)
     return headrace.export(model, (ids,), {"position_ids": positions},
                            dynamic_shapes={"input_ids": {1: sequence}, "position_ids": {1: sequence}})
