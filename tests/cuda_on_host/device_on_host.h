@@ -24,6 +24,7 @@ void exchange_in_warp(void* value, size_t size, int lane);
 #define HEADRACE_ON_HOST
 #define DEVICE inline
 #define SHARED static
+#define DYNAMIC_SHARED(T, name) static T name[(228 << 10) / sizeof(T)]
 #define SYNC() meet_block()
 #define SYNC_WARP() meet_warp()
 #define SHUFFLE(value, lane) shuffled(value, lane)

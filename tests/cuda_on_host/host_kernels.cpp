@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "kernels/cuda/generated_step.h"
+#include "kernels/cuda/product_launch.h"
+#include "kernels/cuda/product_step.h"
 #include "kernels/reference/reference_kernels.h"
 #include "kernels/step_form.h"
 
@@ -105,11 +107,54 @@ class HostPrepared : public Prepared {
     if (form.empty()) return {};
     std::vector<std::optional<StepTensor>> tensors = form.inputs;
     for (const StepTensor& output : form.outputs) tensors.emplace_back(output);
-    if (step.kernel != cuda::kGenerated) return run_by_reference(step, form, at);
-    return run(step, tensors, form.outputs.size(), at);
+    if (step.kernel == cuda::kGenerated) return run(step, tensors, form.outputs.size(), at);
+    HR_ASSIGN(const bool done, run_product(step, form, at));
+    if (done) return {};
+    const AttributeMap ending = cuda::with_prefix(step.attributes, cuda::kEndingPrefix);
+    if (ending.empty()) return run_by_reference(step, form, at);
+    Step part = step;
+    part.attributes.erase("epilogue");
+    HR_TRY(run_by_reference(part, form, at));
+    part.attributes = ending;
+    return run(part, {form.outputs[0], form.outputs[0]}, 1, at);
   }
 
  private:
+  // By one of the kernels that a step brings for products, where one takes it. Another step takes another.
+  Result<bool> run_product(const Step& step, const StepForm& form, const Addresses& at) const {
+    std::vector<AttributeMap> kernels;
+    for (int64_t i = 0; i < step.attributes.integer(cuda::kProducts); ++i)
+      kernels.push_back(cuda::with_prefix(step.attributes, cuda::product_prefix(i)));
+    std::erase_if(kernels, [](const AttributeMap& kernel) {
+      const auto tile = cuda::product_tile(kernel);
+      return !tile || tile->split > 1;  // no clusters here
+    });
+    if (kernels.empty()) return false;
+    const AttributeMap& chosen = kernels[std::hash<std::string>()(step.label) % kernels.size()];
+    HR_ASSIGN(const MatmulForm matmul, MatmulForm::make(form));
+    const cuda::ProductTile tile = *cuda::product_tile(chosen);
+    const auto planned = cuda::plan_product(matmul, tile, chosen.integer(cuda::kIndexBits));
+    if (!planned) return false;
+    auto arguments = planned->arguments;
+    for (size_t k = 0; k < cuda::kProductOperands; ++k) {
+      if (!planned->operands[k]) continue;
+      arguments.tensors[k].data = reinterpret_cast<char*>(planned->operands[k]->at(at));
+      if (reinterpret_cast<uintptr_t>(arguments.tensors[k].data) % 16 != 0) return false;
+    }
+    cuda::GeneratedLaunch launch;
+    launch.grid[0] = planned->blocks;
+    launch.block[0] = static_cast<unsigned>(tile.threads);
+    HR_TRY(run_function(chosen.text(cuda::kFunction), &arguments, launch));
+    return true;
+  }
+
+  Status run_function(const std::string& name, const void* arguments,
+                      const cuda::GeneratedLaunch& launch) const {
+    const auto function = functions_.find(name);
+    if (function == functions_.end()) return internal_error("there is no function '{}'", name);
+    return run_blocks(function->second, arguments, launch, name);
+  }
+
   Status run(const Step& step, const std::vector<std::optional<StepTensor>>& tensors, size_t outputs,
              const Addresses& at) const {
     std::vector<std::optional<cuda::GeneratedOperand>> operands;
@@ -130,10 +175,7 @@ class HostPrepared : public Prepared {
       arguments.tensors[k] = launch.tensors[k];
       if (tensors[k]) arguments.tensors[k].data = reinterpret_cast<char*>(tensors[k]->at(at));
     }
-    const std::string name = step.attributes.text(cuda::kFunction);
-    const auto function = functions_.find(name);
-    if (function == functions_.end()) return internal_error("there is no function '{}'", name);
-    return run_blocks(function->second, &arguments, launch, name);
+    return run_function(step.attributes.text(cuda::kFunction), &arguments, launch);
   }
 
   std::shared_ptr<const Plan> plan_;

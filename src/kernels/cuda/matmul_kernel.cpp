@@ -144,10 +144,10 @@ Status MatmulKernel::enqueue(const Addresses& at, CUstream stream) const {
   return {};
 }
 
-constexpr KernelRow kRows[] = {{"matmul", MatmulKernel::make}};
-
 }  // namespace
 
-std::span<const KernelRow> matmul_kernels() { return kRows; }
+Result<std::unique_ptr<StepKernel>> make_blas_product(const StepShapes& shapes) {
+  return MatmulKernel::make(shapes);
+}
 
 }  // namespace headrace::cuda

@@ -32,7 +32,7 @@ class CudaLowering : public Lowering {
     preferences.fuse_attention = true;
     preferences.fuse_norm = true;
     preferences.join_matmuls = true;
-    preferences.epilogues = {"relu", "gelu_tanh"};
+    preferences.epilogues = {"relu", "gelu_tanh", "gelu"};
     preferences.fuse_residual = true;
     return preferences;
   }

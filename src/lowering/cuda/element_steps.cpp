@@ -273,8 +273,7 @@ Status write_index(StepWriter& writer, const ir::Node& node) {
   return {};
 }
 
-void write_function(StepWriter& writer, const ir::Node& node, Pointwise function, TensorIndex from,
-                    TensorIndex to) {
+StepWriter::Step function_step(StepWriter& writer, Pointwise function, TensorIndex from, TensorIndex to) {
   const DType dtype = writer.builder().at(to).dtype;
   ElementText text;
   text.add_input(0, dtype);
@@ -286,7 +285,12 @@ void write_function(StepWriter& writer, const ir::Node& node, Pointwise function
   step.inputs = {from};
   step.outputs = {to};
   step.attributes = {{std::string(kWidth), text.width()}};
-  writer.add(node, std::move(step));
+  return step;
+}
+
+void write_function(StepWriter& writer, const ir::Node& node, Pointwise function, TensorIndex from,
+                    TensorIndex to) {
+  writer.add(node, function_step(writer, function, from, to));
 }
 
 void write_ending(StepWriter& writer, const ir::Node& node, const Ending& ending, TensorIndex from,

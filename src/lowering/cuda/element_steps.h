@@ -18,6 +18,7 @@ Status write_gather(StepWriter& writer, const ir::Node& node);
 Status write_gather_elements(StepWriter& writer, const ir::Node& node);
 Status write_index(StepWriter& writer, const ir::Node& node);
 // One unary function of elements; `to` may be `from`.
+StepWriter::Step function_step(StepWriter& writer, Pointwise function, TensorIndex from, TensorIndex to);
 void write_function(StepWriter& writer, const ir::Node& node, Pointwise function, TensorIndex from,
                     TensorIndex to);
 // What ends a product beside it: function(from + bias + residual), where they are.

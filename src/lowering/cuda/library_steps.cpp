@@ -6,10 +6,12 @@
 
 #include "core/error.h"
 #include "kernels/cuda/library_support.h"
+#include "kernels/cuda/product_step.h"
 #include "lowering/cuda/element_steps.h"
 #include "lowering/cuda/folded_conv.h"
 #include "lowering/cuda/library_attempt.h"
 #include "lowering/cuda/product_steps.h"
+#include "lowering/cuda/weight_products.h"
 #include "lowering/cuda/window_steps.h"
 
 namespace headrace::cuda {
@@ -190,8 +192,15 @@ Status lower_matmul(StepWriter& writer, const ir::Node& node) {
   }
   if (library_rounds_early(asked.attributes, asked.pointers(), asked.output))
     return lower_wide_matmul(writer, node, std::move(inputs), output);
+  add_weight_products(writer, node, inputs, output, asked.attributes);
+  if (apart) {  // the step says all of it, and what is left for a kernel behind cuBLASLt's
+    asked.attributes.set("epilogue", epilogue);
+    const AttributeMap ending =
+        writer.describe(function_step(writer, find_pointwise(epilogue)->function, output, output));
+    for (const auto& [name, value] : ending.entries())
+      asked.attributes.set(std::string(kEndingPrefix) + name, value);
+  }
   builder.add_step("matmul", node, std::move(inputs), {output}, std::move(asked.attributes));
-  if (apart) write_function(writer, node, find_pointwise(epilogue)->function, output, output);
   return {};
 }
 

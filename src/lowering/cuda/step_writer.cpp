@@ -162,7 +162,7 @@ RowTeam StepWriter::kept_row_team(const Dim& rows, int64_t columns, int64_t widt
   return {fmt::format("BlockTeam<{}>", threads), {threads, 1}, threads, 1};
 }
 
-void StepWriter::add(const ir::Node& node, Step step) {
+AttributeMap StepWriter::describe(Step step) {
   std::vector<TensorIndex> tensors = step.inputs;
   tensors.insert(tensors.end(), step.outputs.begin(), step.outputs.end());
   const std::string index = index_type(tensors);
@@ -172,14 +172,24 @@ void StepWriter::add(const ir::Node& node, Step step) {
   step.attributes.set(kFunction, sources_.add(step.text));
   step.attributes.set(kRule, std::string(step.rule));
   step.attributes.set(kIndexBits, int64_t{index == "unsigned" ? 32 : 64});
+  return std::move(step.attributes);
+}
+
+void StepWriter::add(const ir::Node& node, Step step) {
+  AttributeMap attributes = describe(step);
   builder_.add_step(std::string(kGenerated), node, std::move(step.inputs), std::move(step.outputs),
-                    std::move(step.attributes));
+                    std::move(attributes));
 }
 
 void StepWriter::set_modules(Plan& plan) const {
-  for (headrace::Step& step : plan.steps)
-    if (step.kernel == kGenerated)
-      step.attributes.set(kModule, sources_.program_of(step.attributes.text(kFunction)));
+  for (headrace::Step& step : plan.steps) {
+    const AttributeMap before = step.attributes;
+    for (const auto& [name, value] : before.entries()) {
+      if (!name.ends_with(kFunction) || !std::holds_alternative<std::string>(value)) continue;
+      const std::string prefix = name.substr(0, name.size() - kFunction.size());
+      step.attributes.set(prefix + std::string(kModule), sources_.program_of(std::get<std::string>(value)));
+    }
+  }
 }
 
 }  // namespace headrace::cuda

@@ -70,6 +70,9 @@ class StepWriter {
   };
   // In the text, "%" stands for the index type.
   void add(const ir::Node& node, Step step);
+  // The attributes that such a step would have, with its kernel's source written: for a step of another
+  // kernel.
+  AttributeMap describe(Step step);
 
   // Fills in which binary each function is in.
   void set_modules(Plan& plan) const;
