@@ -11,7 +11,7 @@ namespace {
 class ConvMaker {
  public:
   ConvMaker(const StepShapes& step, const ConvForm& form)
-      : step_(step), form_(form), compute_(form.dtype == DType::kF16 ? DType::kF32 : form.dtype) {}
+      : step_(step), form_(form), compute_(product_dtype(form.dtype)) {}
   Result<std::unique_ptr<StepKernel>> make();
 
  private:

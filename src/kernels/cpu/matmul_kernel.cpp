@@ -65,7 +65,7 @@ bool is_matrix(const StepTensor& tensor) {
 class MatmulMaker {
  public:
   MatmulMaker(const StepShapes& step, const MatmulForm& form)
-      : step_(step), form_(form), compute_(form.dtype == DType::kF16 ? DType::kF32 : form.dtype) {}
+      : step_(step), form_(form), compute_(product_dtype(form.dtype)) {}
   // `dense`: whatever does not lie densely goes through a block.
   Result<std::unique_ptr<ProductKernel>> make(bool dense);
 

@@ -70,6 +70,13 @@ std::string onednn_isa() {
   }
 }
 
+DType product_dtype(DType dtype) {
+  constexpr auto kBf16 =
+      static_cast<unsigned>(dnnl::cpu_isa::avx512_core);  // each ISA has the bits of those in it
+  const bool has_bf16 = (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & kBf16) == kBf16;
+  return dtype == DType::kBF16 && has_bf16 ? dtype : DType::kF32;
+}
+
 dnnl::memory::data_type onednn_type(DType dtype) {
   switch (dtype) {
     case DType::kBF16: return dnnl::memory::data_type::bf16;

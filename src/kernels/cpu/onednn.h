@@ -26,6 +26,10 @@ const dnnl::engine& cpu_engine();
 std::string onednn_version();
 std::string onednn_isa();
 
+// What oneDNN computes products of floats in, here: f32 instead of f16, and of bf16 on a CPU without AVX-512.
+// REQUIRES: dtype is f32, bf16 or f16.
+DType product_dtype(DType dtype);
+
 // REQUIRES: dtype is f32, bf16, f16, i8, u8 or i32.
 dnnl::memory::data_type onednn_type(DType dtype);
 dnnl::memory::desc strided_desc(DType dtype, const Sizes& shape, const Sizes& strides);

@@ -90,14 +90,14 @@ class CpuPacker : public Packer {
                             input.size(), out.size());
     HR_ASSIGN(const Reorder reorder, Reorder::make(layout.plain, layout.packed));
     HR_ASSIGN(const Block scratch, allocate(reorder.scratch()));
-    if (step.dtype != DType::kF16) {
+    if (product_dtype(step.dtype) == step.dtype) {
       // Padding between blocks is written, too, but not every byte of an odd tail need be.
       std::memset(out.data(), 0, out.size());
       return reorder.run(input.data(), out.data(), scratch.get());
     }
     const int threads = omp_get_max_threads();
-    const Stage widen(DType::kF16, {elements}, {1}, DType::kF32, threads);
-    const Stage narrow(DType::kF16, {layout.stored.count / 2}, {1}, DType::kF32, threads);
+    const Stage widen(step.dtype, {elements}, {1}, DType::kF32, threads);
+    const Stage narrow(step.dtype, {layout.stored.count / 2}, {1}, DType::kF32, threads);
     HR_ASSIGN(const Block plain, allocate(widen.size()));
     HR_ASSIGN(const Block packed, allocate(narrow.size()));
     widen.load(input.data(), plain.get());
@@ -128,11 +128,11 @@ Result<PackedLayout> choose_layout(const RecipeStep& step) {
     return unsupported("the cpu back end has no packed layout '{}' of {}", layout, dtype_name(step.dtype));
   for (const int64_t size : step.shape)
     if (size < 1 || size > (int64_t{1} << 40)) return bad_attributes(step);
-  const DType dtype = step.dtype == DType::kF16 ? DType::kF32 : step.dtype;
+  const DType dtype = product_dtype(step.dtype);
   HR_ASSIGN(PackedLayout chosen, layout == "matmul" ? choose_matmul(step, dtype) : choose_conv(step, dtype));
   chosen.dtype = step.dtype;
   chosen.stored = bytes_of(chosen.packed);
-  if (step.dtype == DType::kF16) chosen.stored.count /= 2;
+  if (dtype != step.dtype) chosen.stored.count /= 2;
   return chosen;
 }
 

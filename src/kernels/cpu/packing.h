@@ -6,8 +6,8 @@
 // bytes: kIncompatible.
 //
 // `layout` is "matmul" (the weight is [K, N], or [N, K] where `transposed`; `rows` is M at opt) or "conv"
-// (the conv's attributes; `x` is its input's [N, C, spatial..] at opt). f16 weights lie as f32 ones would, in
-// halves.
+// (the conv's attributes; `x` is its input's [N, C, spatial..] at opt). Weights of a type that oneDNN has no
+// products of here (product_dtype) lie as f32 ones would, in halves.
 #pragma once
 
 #include <headrace/status.h>

@@ -7,8 +7,9 @@
 namespace headrace::cpu {
 
 struct PackedLayout {
-  dnnl::memory::desc plain;   // the weight as the recipe computes it: row-major; f16 widened to f32
-  dnnl::memory::desc packed;  // in f32 for f16
+  dnnl::memory::desc
+      plain;  // the weight as the recipe computes it: row-major; in f32 where products are in f32
+  dnnl::memory::desc packed;  // likewise
   DType dtype = DType::kF32;  // of the stored elements
   Bytes stored;
 };
