@@ -137,6 +137,110 @@ TEST(QueuedStreaming, AgreesWithTheResidentRunUnderAnyBudget) {
   EXPECT_GT(launches, 200);  // captured runs
 }
 
+// The tensors of a case on the device, as a caller holds them.
+class DeviceTensors {
+ public:
+  DeviceTensors(FakeQueuedDevice& device, WorkQueue& caller, const Case& one) : caller_(caller), case_(one) {
+    for (const Tensor& input : one.inputs) inputs.push_back(make(device, input));
+    for (const Tensor& want : one.want) outputs.push_back(make(device, want));
+  }
+  void fill_inputs() {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      ASSERT_TRUE(caller_.copy(inputs[i].data(), case_.inputs[i].data(), inputs[i].size()).ok());
+    }
+  }
+  void expect_outputs(const std::string& what) {
+    std::vector<Tensor> got;
+    for (const Tensor& output : outputs) {
+      got.push_back(take(Tensor::make(output.dtype(), output.shape())));
+      ASSERT_TRUE(caller_.copy(got.back().data(), output.data(), output.size()).ok());
+      ASSERT_TRUE(caller_.copy(output.data(), blank(output).data(), output.size()).ok());
+    }
+    ASSERT_TRUE(caller_.synchronize().ok());
+    EXPECT_TRUE(same_bits(got, case_.want)) << what;
+  }
+
+  std::vector<Tensor> inputs, outputs;
+
+ private:
+  Tensor make(FakeQueuedDevice& device, const Tensor& like) {
+    memory_.push_back(take(device.allocate(like.size(), "a caller's tensor")));
+    return Tensor::borrow(memory_.back().data(), like.dtype(), like.shape());
+  }
+  // So that a run that writes nothing is seen.
+  const std::vector<std::byte>& blank(const Tensor& like) {
+    blank_.assign(std::max(blank_.size(), static_cast<size_t>(like.size().count)), std::byte{0x5a});
+    return blank_;
+  }
+
+  WorkQueue& caller_;
+  const Case& case_;
+  std::vector<Allocation> memory_;
+  std::vector<std::byte> blank_;
+};
+
+TEST(QueuedStreaming, WorksInPlaceOnTensorsThatStay) {
+  for (uint64_t seed = 70; seed < 80; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const std::vector<Case> cases = resident_cases(file, random);
+    auto device = std::make_shared<FakeQueuedDevice>(FakeQueuedOptions{.seed = seed});
+    auto engine = open_queued(file, device, Bytes{int64_t{1} << 40});
+    auto context = take(engine->make_context());
+    auto caller = take(device->make_work_queue());
+    ASSERT_TRUE(context->set_stream(caller.get()).ok());
+    DeviceTensors here(*device, *caller, cases[0]), there(*device, *caller, cases[0]);
+    int64_t copies_moving = 0, copies_fixed = 0;
+    // Here until they are worked on in place, there, here and there in turn, and under other budgets.
+    for (int run = 0; run < 40; ++run) {
+      DeviceTensors& tensors = run < 12 || (run >= 16 && run % 2 == 0) || run >= 28 ? here : there;
+      if (run >= 30) ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      tensors.fill_inputs();
+      const int64_t before = device->copies();
+      const Status status = context->run_into(tensors.inputs, tensors.outputs);
+      ASSERT_TRUE(status.ok()) << status.message();
+      ASSERT_TRUE(caller->synchronize().ok());
+      if (run == 2) copies_moving = device->copies() - before;
+      if (run == 11) copies_fixed = device->copies() - before;
+      tensors.expect_outputs(fmt::format("seed {}, run {}", seed, run));
+    }
+    EXPECT_LT(copies_fixed, copies_moving) << "seed " << seed;
+    ASSERT_TRUE(context->set_stream(std::nullopt).ok());
+  }
+}
+
+TEST(QueuedStreaming, KeepsInputsThatAnOutputOverwritesUntilTheyAreRead) {
+  for (uint64_t seed = 80; seed < 120; ++seed) {
+    const NetFile file(seed);
+    Random random(seed);
+    const Case one = resident_cases(file, random)[0];
+    auto device = std::make_shared<FakeQueuedDevice>(FakeQueuedOptions{.seed = seed});
+    auto engine = open_queued(file, device, Bytes{int64_t{1} << 40});
+    auto context = take(engine->make_context());
+    auto caller = take(device->make_work_queue());
+    ASSERT_TRUE(context->set_stream(caller.get()).ok());
+    DeviceTensors tensors(*device, *caller, one);
+    // The first output lies over the first input, as far as it goes.
+    const Allocation both =
+        take(device->allocate(std::max(tensors.inputs[0].size(), tensors.outputs[0].size()), "both"));
+    const auto moved = [&](const Tensor& like) {
+      return Tensor::borrow(both.data(), like.dtype(), like.shape());
+    };
+    tensors.inputs[0] = moved(tensors.inputs[0]);
+    tensors.outputs[0] = moved(tensors.outputs[0]);
+    for (int run = 0; run < 8; ++run) {
+      tensors.fill_inputs();
+      const int64_t before = device->copies();
+      const Status status = context->run_into(tensors.inputs, tensors.outputs);
+      ASSERT_TRUE(status.ok()) << status.message();
+      ASSERT_TRUE(caller->synchronize().ok());
+      EXPECT_GE(device->copies() - before, 2) << "both pass through places, seed " << seed;
+      tensors.expect_outputs(fmt::format("seed {}, run {}", seed, run));
+    }
+    ASSERT_TRUE(context->set_stream(std::nullopt).ok());
+  }
+}
+
 TEST(QueuedStreaming, RunsOnTensorsOfTheDeviceWhereverTheyLie) {
   for (uint64_t seed = 50; seed < 60; ++seed) {
     const NetFile file(seed);
@@ -149,26 +253,11 @@ TEST(QueuedStreaming, RunsOnTensorsOfTheDeviceWhereverTheyLie) {
     ASSERT_TRUE(context->set_stream(caller.get()).ok());
     for (int run = 0; run < 12; ++run) {  // fresh addresses each time
       const Case& one = cases[random() % cases.size()];
-      std::vector<Allocation> memory;
-      const auto on_device = [&](const Tensor& like) {
-        memory.push_back(take(device->allocate(like.size(), "a caller's tensor")));
-        return Tensor::borrow(memory.back().data(), like.dtype(), like.shape());
-      };
-      std::vector<Tensor> inputs, outputs;
-      for (const Tensor& input : one.inputs) {
-        inputs.push_back(on_device(input));
-        ASSERT_TRUE(caller->copy(inputs.back().data(), input.data(), input.size()).ok());
-      }
-      for (const Tensor& want : one.want) outputs.push_back(on_device(want));
-      const Status status = context->run_into(inputs, outputs);
+      DeviceTensors tensors(*device, *caller, one);
+      tensors.fill_inputs();
+      const Status status = context->run_into(tensors.inputs, tensors.outputs);
       ASSERT_TRUE(status.ok()) << status.message();
-      std::vector<Tensor> got;
-      for (const Tensor& output : outputs) {
-        got.push_back(take(Tensor::make(output.dtype(), output.shape())));
-        ASSERT_TRUE(caller->copy(got.back().data(), output.data(), output.size()).ok());
-      }
-      ASSERT_TRUE(caller->synchronize().ok());
-      EXPECT_TRUE(same_bits(got, one.want)) << "seed " << seed << ", run " << run;
+      tensors.expect_outputs(fmt::format("seed {}, run {}", seed, run));
       if (run % 4 == 3) {
         ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
       }

@@ -54,7 +54,8 @@ Bytes ContextImpl::stage(const ShapePlan& shape, std::span<const Tensor> inputs,
   staged_.clear();
   int64_t end = aligned(shape.arena.count);
   const auto add = [&](size_t index, bool is_output, Bytes size) {
-    staged_.push_back({index, is_output, {end}});
+    const BufferIndex buffer = is_output ? output_buffers_[index] : plan_.inputs[index].buffer;
+    staged_.push_back({index, is_output, {end}, buffer});
     end += aligned(size.count);
   };
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -89,9 +90,7 @@ void ContextImpl::place(const ShapePlan& shape, std::span<const Tensor> inputs,
   }
   for (const Staged& staged : staged_) {
     std::byte* at = arena_.data() + staged.offset.count;
-    const BufferIndex buffer =
-        staged.is_output ? output_buffers_[staged.index] : plan_.inputs[staged.index].buffer;
-    buffers_[static_cast<size_t>(buffer)] = at;
+    buffers_[static_cast<size_t>(staged.buffer)] = at;
     if (!staged.is_output && !queued_run_) copy_to_dense(inputs[staged.index], at);
   }
 }

@@ -76,7 +76,9 @@ Status QueuedRun::find_inputs(const QueuedWork& work) {
   transfers_.clear();
   for (const Staged& staged : work.staged) {
     if (staged.is_output) continue;
-    HR_TRY(add({work.arena + staged.offset.count, &work.inputs[staged.index]}));
+    Transfer transfer = {work.arena + staged.offset.count, &work.inputs[staged.index]};
+    transfer.buffer = staged.buffer;
+    HR_TRY(add(transfer));
   }
   return {};
 }
@@ -95,6 +97,7 @@ Status QueuedRun::find_outputs(const QueuedWork& work) {
     transfer.is_output = true;
     transfer.is_window = !is_row_major(output.shape, output.strides);
     transfer.output = i;
+    if (output.in_place) transfer.buffer = output.buffer;
     HR_TRY(add(transfer));
   }
   return {};
@@ -158,9 +161,27 @@ Status QueuedRun::run_eagerly(const QueuedWork& work) {
   return streamer_.end(*queue_);
 }
 
-bool QueuedRun::is_current(const QueuedWork& work, const CapturedRun& captured) const {
+// The graph for tensors that lie where this run's do.
+CapturedGraph& QueuedRun::choose_graph(CapturedRun& captured) const {
+  size_t count = 0;
+  bool stays = true;
+  for (const Transfer& transfer : transfers_) {
+    if (!transfer.on_device) continue;
+    if (count == captured.addresses.size()) captured.addresses.push_back(nullptr);
+    stays &= std::exchange(captured.addresses[count++], transfer.tensor->data()) == transfer.tensor->data();
+  }
+  stays &= count == captured.addresses.size();
+  captured.addresses.resize(count);
+  captured.stays = stays ? captured.stays + 1 : 0;
+  const bool is_fixed = captured.fixed.graph && captured.fixed.addresses == captured.addresses;
+  return count > 0 && (is_fixed || captured.stays >= captured.patience) ? captured.fixed : captured.moving;
+}
+
+bool QueuedRun::is_current(const QueuedWork& work, const CapturedGraph& captured,
+                           const CapturedRun& run) const {
   if (!captured.graph || captured.residency != work.residency_version || captured.arena != work.arena_version)
     return false;
+  if (&captured == &run.fixed && captured.addresses != run.addresses) return false;
   if (captured.on_device.size() != transfers_.size()) return false;
   for (size_t i = 0; i < transfers_.size(); ++i) {
     if (captured.on_device[i] != transfers_[i].on_device) return false;
@@ -168,11 +189,25 @@ bool QueuedRun::is_current(const QueuedWork& work, const CapturedRun& captured) 
   return true;
 }
 
+// Whether steps may work on the caller's tensor itself: it shares no byte with another that is written.
+bool QueuedRun::lies_in_place(const Transfer& transfer) const {
+  constexpr uintptr_t kAlignment = 16;  // less, and kernels and libraries take slower ways
+  const Tensor& tensor = *transfer.tensor;
+  if (!transfer.on_device || transfer.buffer == kNone || transfer.is_window) return false;
+  if (reinterpret_cast<uintptr_t>(tensor.data()) % kAlignment != 0) return false;
+  return std::none_of(transfers_.begin(), transfers_.end(), [&](const Transfer& other) {
+    if (&other == &transfer || (!other.is_output && !transfer.is_output)) return false;
+    const std::byte *begin = tensor.data(), *theirs = other.tensor->data();
+    return theirs < begin + tensor.size().count && begin < theirs + other.tensor->size().count;
+  });
+}
+
 // What a graph holds: the copies of tensors that lie on the device, and the steps between them.
-Status QueuedRun::note_work(const QueuedWork& work, CapturedRun& captured) {
+Status QueuedRun::note_work(const QueuedWork& work, CapturedGraph& captured, bool in_place) {
   const auto note = [&](bool outputs) -> Status {
     for (const Transfer& transfer : transfers_) {
       if (transfer.is_output != outputs || !transfer.on_device || transfer.is_window) continue;
+      if (in_place && lies_in_place(transfer)) continue;
       std::byte* const to = outputs ? transfer.tensor->data() : transfer.place;
       std::byte* const from = outputs ? transfer.place : transfer.tensor->data();
       HR_ASSIGN(const CopyIndex copy, queue_->copy_changing(to, from, transfer.tensor->size()));
@@ -187,30 +222,41 @@ Status QueuedRun::note_work(const QueuedWork& work, CapturedRun& captured) {
   return streamer_.end(*queue_);
 }
 
-Status QueuedRun::capture(const QueuedWork& work, CapturedRun& captured) {
+Status QueuedRun::capture(const QueuedWork& work, CapturedGraph& captured, const CapturedRun& run) {
   captured.graph.reset();
   captured.copies.clear();
+  const bool in_place = &captured == &run.fixed;
+  std::vector<std::pair<BufferIndex, std::byte*>> places;  // of buffers that the graph has elsewhere
+  for (const Transfer& transfer : transfers_) {
+    if (!in_place || !lies_in_place(transfer)) continue;
+    std::byte*& at = work.buffers[static_cast<size_t>(transfer.buffer)];
+    places.emplace_back(transfer.buffer, std::exchange(at, transfer.tensor->data()));
+  }
   // On our own queue: the default stream cannot be captured. The graph can be launched on any.
   WorkQueue* const target = std::exchange(queue_, own_.get());
   Status noted = queue_->begin_capture();
-  if (noted.ok()) noted = note_work(work, captured);
+  if (noted.ok()) noted = note_work(work, captured, in_place);
   if (!noted.ok()) (void)streamer_.end(*queue_);  // a capture does not end while copies are forked from it
   auto graph = queue_->end_capture();
   queue_ = target;
+  for (const auto& [buffer, place] : places) work.buffers[static_cast<size_t>(buffer)] = place;
   HR_TRY(noted);
   if (!graph.ok()) return graph.status();
+  HR_TRY(find_outputs(work));
   captured.graph = *std::move(graph);
   captured.residency = work.residency_version;
   captured.arena = work.arena_version;
   captured.on_device.clear();
   for (const Transfer& transfer : transfers_) captured.on_device.push_back(transfer.on_device);
+  if (in_place) captured.addresses = run.addresses;
   return {};
 }
 
-Status QueuedRun::launch(const QueuedWork& work, CapturedRun& captured) {
+Status QueuedRun::launch(const QueuedWork& work, CapturedGraph& captured) {
   HR_TRY(copy_all(false, false));
   size_t next = 0;
   for (const Transfer& transfer : transfers_) {
+    if (!captured.addresses.empty()) break;  // none has moved
     if (!transfer.on_device || transfer.is_window) continue;
     auto& [copy, address] = captured.copies[next++];
     std::byte* const data = transfer.tensor->data();
@@ -261,17 +307,23 @@ Status QueuedRun::run(const QueuedWork& work, CapturedRun& captured) {
   HR_TRY(prepare_queue());
   HR_TRY(find_inputs(work));
   HR_TRY(find_outputs(work));
+  CapturedGraph& graph = choose_graph(captured);
   std::optional<DriverWatch> watch;  // the run may load code, or become a graph
-  if (!is_current(work, captured)) watch.emplace(device_);
+  if (!is_current(work, graph, captured)) watch.emplace(device_);
   const bool capturable = streamer_.idle() || source_->capturable();
   Status status;
-  if (!is_current(work, captured) && captured.runs > 0 && capturable) status = capture(work, captured);
-  if (status.ok()) status = is_current(work, captured) ? launch(work, captured) : run_eagerly(work);
+  if (!is_current(work, graph, captured) && captured.runs > 0 && capturable) {
+    status = capture(work, graph, captured);
+    constexpr int64_t kMostPatience = 1024;
+    if (&graph == &captured.fixed) captured.patience = std::min(captured.patience * 2, kMostPatience);
+  }
+  if (status.ok()) status = is_current(work, graph, captured) ? launch(work, graph) : run_eagerly(work);
   if (status.ok()) status = finish(work);
   if (!status.ok()) {
     streamer_.abandon();
     (void)queue_->synchronize();  // nothing of a failed run may still write
-    captured.graph.reset();
+    captured.moving.graph.reset();
+    captured.fixed.graph.reset();
     return status;
   }
   ++captured.runs;

@@ -2,7 +2,9 @@
 //
 // All inputs and outputs pass through places in the arena, so that the addresses of a shape's run stay, and
 // the whole run, streamed weights included, is captured once into a graph and then launched by one call. The
-// first run of a shape is put on the queue step by step: a shape that comes once costs no capture.
+// first run of a shape is put on the queue step by step: a shape that comes once costs no capture. Where the
+// caller's tensors stay where they are from run to run, a second graph works on them in place, without
+// copies.
 #pragma once
 
 #include <functional>
@@ -25,6 +27,7 @@ struct Staged {
   size_t index;
   bool is_output;
   Bytes offset;
+  BufferIndex buffer;
 };
 
 // A tensor of the caller's and its place on the device, row-major.
@@ -35,16 +38,28 @@ struct Transfer {
   bool is_output = false;
   bool is_window = false;  // an output whose place is a strided window: copied by the host
   size_t output = 0;
+  BufferIndex buffer = kNone;  // that could lie in the caller's tensor itself
 };
 
-// A shape's captured run, and what it was captured with.
-struct CapturedRun {
+// A captured run, and what it was captured with.
+struct CapturedGraph {
   std::unique_ptr<WorkGraph> graph;
   uint64_t residency = 0, arena = 0;  // versions
   // Of the tensors on the device, in the order of the transfers: the copy, and the address that it has now.
   std::vector<std::pair<CopyIndex, std::byte*>> copies;
-  std::vector<bool> on_device;  // by transfer
-  int64_t runs = 0;             // of this shape so far
+  std::vector<bool> on_device;        // by transfer
+  std::vector<std::byte*> addresses;  // of the tensors on the device, where it works on them in place
+};
+
+// The captured runs of a shape.
+struct CapturedRun {
+  CapturedGraph moving;  // for tensors wherever they lie
+  CapturedGraph fixed;   // on tensors in place
+  int64_t runs = 0;      // of this shape so far
+  // Of the tensors on the device in the latest run, and how many runs in a row they have been there.
+  std::vector<std::byte*> addresses;
+  int64_t stays = 0;
+  int64_t patience = 3;  // such runs before a graph is fixed to them; more with each that was in vain
 };
 
 // What a run works on: the context's own.
@@ -90,12 +105,14 @@ class QueuedRun {
   Status copy(const Transfer& transfer);
   Status copy_all(bool outputs, bool on_device_too);
   Status run_eagerly(const QueuedWork& work);
-  Status capture(const QueuedWork& work, CapturedRun& captured);
-  Status note_work(const QueuedWork& work, CapturedRun& captured);
-  Status launch(const QueuedWork& work, CapturedRun& captured);
+  CapturedGraph& choose_graph(CapturedRun& captured) const;
+  bool lies_in_place(const Transfer& transfer) const;
+  Status capture(const QueuedWork& work, CapturedGraph& captured, const CapturedRun& run);
+  Status note_work(const QueuedWork& work, CapturedGraph& captured, bool in_place);
+  Status launch(const QueuedWork& work, CapturedGraph& captured);
   Status finish(const QueuedWork& work);
   Status deliver_windows(const QueuedWork& work);
-  bool is_current(const QueuedWork& work, const CapturedRun& captured) const;
+  bool is_current(const QueuedWork& work, const CapturedGraph& captured, const CapturedRun& run) const;
 
   QueuedDevice& device_;
   QueuedStreamer streamer_;
