@@ -76,7 +76,8 @@ struct Cuda {
 };
 const Cuda& cuda_backend() {
   static const Cuda kCuda = [] {
-    Result<app::RunBackend> backend = app::make_run_backend("cuda", 0);
+    Result<app::RunBackend> backend =
+        app::make_run_backend("cuda", 0, std::make_shared<Tuning>(TuningOptions{}));
     if (!backend.ok()) return Cuda{};
     return Cuda{backend->device, std::shared_ptr<Kernels>(std::move(backend->kernels))};
   }();

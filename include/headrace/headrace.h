@@ -22,10 +22,12 @@
 #include <headrace/progress.h>
 #include <headrace/status.h>
 #include <headrace/tensor.h>
+#include <headrace/tuning.h>
 
 namespace headrace {
 
 class EngineFile;
+class Tuning;
 namespace runtime {
 class Engine;
 class Context;
@@ -73,6 +75,10 @@ struct OpenOptions {
   // or another version of oneDNN: its weights are packed again then, and the engine file is replaced. Empty:
   // the engine's name with .pt2.
   std::filesystem::path model;
+  // On a GPU: for how long kernels are tuned that no earlier load has tuned; 0: not at all.
+  double tuning_seconds = 10;
+  // On a GPU: nothing that is computed depends on a timing, or on what was tuned before.
+  bool deterministic = false;
 };
 
 struct ContextOptions {
@@ -198,9 +204,12 @@ class Engine {
 
   std::string device() const;  // "cpu", "cuda:0"
   EngineInfo info() const;     // what its file says
+  // On a GPU: the kernels that opening has tuned or knew; zeros elsewhere.
+  TuningReport tuning() const;
 
  private:
   std::shared_ptr<runtime::Engine> engine_;
+  std::shared_ptr<const Tuning> tuning_;
 };
 
 // Compiles an export into an engine file. Nothing appears under `engine` unless all went well.

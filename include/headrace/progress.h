@@ -8,9 +8,10 @@
 namespace headrace {
 
 struct ProgressEvent {
-  std::string_view phase;  // "read graph", "optimise", "write weights", "load weights", "pack again", "run"
+  // "read graph", "optimise", "write weights", "tune", "load weights", "pack again", "run"
+  std::string_view phase;
   int64_t done = 0;
-  int64_t total = 0;  // in units of the phase: bytes, nodes or steps
+  int64_t total = 0;  // in units of the phase: bytes, nodes, kernels or steps
 };
 
 // Called from the working thread. Returning false cancels: the work stops at its next safe point with

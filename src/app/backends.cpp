@@ -89,7 +89,7 @@ Result<BuildBackend> make_build_backend(const DeviceName& device, const Lowering
   return BuildBackend{std::move(lowering), nullptr, nullptr};
 }
 
-Result<RunBackend> make_run_backend(std::string_view backend, int index) {
+Result<RunBackend> make_run_backend(std::string_view backend, int index, std::shared_ptr<Tuning> tuning) {
   if (const BuiltIn* const built_in = find_built_in(backend)) {
     RunBackend made{built_in->make_kernels(), make_host_device(), nullptr, ""};
     if (built_in->make_packer)
@@ -99,7 +99,7 @@ Result<RunBackend> make_run_backend(std::string_view backend, int index) {
   if (backend != kCuda) return no_such_device(backend);
   HR_ASSIGN(const RunPlugin* const plugin, cuda_run_plugin());
   HR_ASSIGN(std::shared_ptr<Device> device, cuda_device(index));
-  return RunBackend{plugin->kernels(device), device, nullptr, ""};
+  return RunBackend{plugin->kernels(device, std::move(tuning)), device, nullptr, ""};
 }
 
 }  // namespace headrace::app

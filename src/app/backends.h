@@ -7,6 +7,7 @@
 
 #include <headrace/status.h>
 #include "kernels/kernels.h"
+#include "kernels/tuning.h"
 #include "lowering/lowering.h"
 #include "lowering/plugin.h"
 #include "weights/weights.h"
@@ -39,7 +40,7 @@ struct RunBackend {
   std::unique_ptr<Packer> packer;
   std::string fingerprint;
 };
-// `index`: of the device, where there may be several. Errors: as above.
-Result<RunBackend> make_run_backend(std::string_view backend, int index);
+// For one engine. `index`: of the device, where there may be several. Errors: as above.
+Result<RunBackend> make_run_backend(std::string_view backend, int index, std::shared_ptr<Tuning> tuning);
 
 }  // namespace headrace::app

@@ -3,6 +3,7 @@
 #include <headrace/headrace.h>
 #include "app/backends.h"
 #include "app/repack.h"
+#include "app/tuning.h"
 #include "core/error.h"
 #include "core/trace.h"
 #include "core/units.h"
@@ -36,7 +37,8 @@ Result<int> device_index(const std::string& asked, const std::string& backend) {
 Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) {
   HR_ASSIGN(EngineFile file, EngineFile::open(path));
   HR_ASSIGN(const int index, device_index(options.device, file.plan().backend));
-  HR_ASSIGN(app::RunBackend backend, app::make_run_backend(file.plan().backend, index));
+  HR_ASSIGN(const std::shared_ptr<Tuning> tuning, app::make_tuning(options, file.plan().backend == "cuda"));
+  HR_ASSIGN(app::RunBackend backend, app::make_run_backend(file.plan().backend, index, tuning));
   if (backend.packer && file.plan().fingerprint != backend.fingerprint) {
     HR_ASSIGN(file, app::repack_engine(std::move(file), backend, options));
   }
@@ -44,6 +46,8 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   HR_ASSIGN(engine.engine_,
             runtime::Engine::open(std::move(file), std::move(backend.kernels), std::move(backend.device),
                                   {options.weight_budget, options.progress, options.host_limit}));
+  tuning->set_progress({});
+  engine.tuning_ = tuning;
   return engine;
 }
 
@@ -74,6 +78,7 @@ const std::string& Engine::out_spec() const { return engine_->plan().out_spec; }
 std::string Engine::plan_text() const { return info().plan_text(); }
 std::string Engine::weights_text() const { return info().weights_text(); }
 Result<std::string> Engine::graph_text() const { return info().graph_text(); }
+TuningReport Engine::tuning() const { return tuning_->report(); }
 std::string Engine::backend() const { return info().backend(); }
 std::filesystem::path Engine::path() const { return info().path(); }
 std::string Engine::device() const {

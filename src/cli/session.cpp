@@ -52,6 +52,8 @@ Result<Engine> open_engine(const SessionOptions& options, const Console& console
   open.progress = tell_packing(console.progress(), options.engine, console);
   open.device = options.device;
   open.model = options.model;
+  open.tuning_seconds = options.tuning_seconds;
+  open.deterministic = options.deterministic;
   if (options.host_limit) {
     HR_ASSIGN(open.host_limit, parse_bytes(*options.host_limit));
   }
@@ -62,6 +64,9 @@ Result<Engine> open_engine(const SessionOptions& options, const Console& console
   }
   if (options.weight_budget) HR_TRY(parse_budget(*options.weight_budget).status());
   HR_ASSIGN(Engine engine, Engine::open(options.engine, open));
+  const TuningReport tuning = engine.tuning();
+  for (const std::string& warning : tuning.warnings) console.warn(warning);
+  if (const std::string text = tuning.text(); !text.empty()) console.note(text);
   if (options.weight_budget && *options.weight_budget != "auto") {
     HR_ASSIGN(const std::optional<Bytes> budget, resolve_budget(*options.weight_budget, engine, console));
     HR_TRY(engine.set_weight_budget(budget));

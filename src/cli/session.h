@@ -22,6 +22,8 @@ struct SessionOptions {
   std::optional<std::string> host_limit;
   std::string device;
   std::string model;  // the archive to pack the weights again from, where need be
+  double tuning_seconds = OpenOptions().tuning_seconds;
+  bool deterministic = false;
   int threads = 0;
 };
 

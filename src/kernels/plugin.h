@@ -9,6 +9,7 @@
 #include <headrace/status.h>
 #include "device/device.h"
 #include "kernels/kernels.h"
+#include "kernels/tuning.h"
 
 namespace headrace {
 
@@ -19,8 +20,9 @@ class RunPlugin {
   virtual Result<std::shared_ptr<Device>> device(int index) const = 0;
   // The target that engines for this device are built for: "sm_90". Errors: as device().
   virtual Result<std::string> target(int index) const = 0;
-  // REQUIRES: `device` is of this plug-in.
-  virtual std::unique_ptr<Kernels> kernels(std::shared_ptr<Device> device) const = 0;
+  // For one engine, whose load() does what `tuning` asks for. REQUIRES: `device` is of this plug-in.
+  virtual std::unique_ptr<Kernels> kernels(std::shared_ptr<Device> device,
+                                           std::shared_ptr<Tuning> tuning) const = 0;
 };
 
 // The entry of the library, `headrace_run_plugin`: nullptr where `build_id` is not its own.

@@ -64,6 +64,14 @@ void add_session(CLI::App* command, SessionOptions& session) {
                    "Most host memory pinned to feed a GPU, as 8GiB (default: what is free)")
       ->type_name("SIZE");
   command
+      ->add_option("--tuning-seconds", session.tuning_seconds,
+                   "On a GPU: longest time to tune kernels at the first load (0: not at all)")
+      ->type_name("S")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber.description(""));
+  command->add_flag("--deterministic", session.deterministic,
+                    "On a GPU: let nothing computed depend on a timing; no kernel is tuned");
+  command
       ->add_option("--threads", session.threads,
                    "Threads to compute with (default: the CPUs that may be used)")
       ->type_name("N")

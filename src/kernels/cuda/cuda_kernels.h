@@ -4,11 +4,13 @@
 #include <memory>
 
 #include "kernels/kernels.h"
+#include "kernels/tuning.h"
 
 namespace headrace::cuda {
 
 class Libraries;
 
-std::unique_ptr<Kernels> make_kernels(std::shared_ptr<Libraries> libraries);
+// `tuning`: of the engine that is going to be loaded.
+std::unique_ptr<Kernels> make_kernels(std::shared_ptr<Libraries> libraries, std::shared_ptr<Tuning> tuning);
 
 }  // namespace headrace::cuda

@@ -98,14 +98,17 @@ class PlannedGraph : public CudnnGraph {
     return graph_.pointwise(x, fe::graph::Pointwise_attributes().set_mode(mode));
   }
   // `exact`: f32 is not rounded on the way.
-  Status choose(const std::string& key, bool exact, bool tune);
+  Status choose(const std::string& key, bool exact, const CudnnChoice& choice);
 
   Bytes workspace() const override { return {workspace_}; }
   Status enqueue(std::span<const CudnnBinding> at, std::byte* workspace, CUstream stream) const override {
     return run(plan_, at, workspace, stream);
   }
+  TuningOutcome outcome() const override { return outcome_; }
 
  private:
+  class Plans;
+
   static fe::graph::Tensor_attributes described(CudnnOperand operand, const CudnnTensor& tensor) {
     return fe::graph::Tensor_attributes()
         .set_dim(tensor.dims)
@@ -120,11 +123,12 @@ class PlannedGraph : public CudnnGraph {
 
   Status find_plans(bool exact);
   Status build(int64_t plan);
-  // The plans that can be built, as far as they are looked at: the one called `kept` alone, where it is
-  // there.
-  Result<std::vector<int64_t>> build_plans(bool several, const std::optional<std::string>& kept);
+  // The plans that can be built, as far as they are looked at.
+  Result<std::vector<int64_t>> build_plans(bool several, std::chrono::milliseconds most_time);
+  // The plan of that name, built.
+  std::optional<int64_t> build_named(const std::string& name);
   std::string name_of(int64_t plan) const;
-  size_t fastest(const std::vector<int64_t>& plans) const;
+  int64_t scratch_of(int64_t plan) const { return graph_.get_workspace_size_plan_at_index(plan); }
   Status run(int64_t plan, std::span<const CudnnBinding> at, std::byte* workspace, CUstream stream) const;
 
   Libraries& libraries_;
@@ -132,6 +136,7 @@ class PlannedGraph : public CudnnGraph {
   std::map<CudnnOperand, Bytes> sizes_;
   int64_t plan_ = 0;
   int64_t workspace_ = 0;
+  TuningOutcome outcome_ = TuningOutcome::kUntuned;
 };
 
 Status PlannedGraph::find_plans(bool exact) {
@@ -162,20 +167,26 @@ std::string PlannedGraph::name_of(int64_t plan) const {
   return status.ok() ? name : "";
 }
 
-Result<std::vector<int64_t>> PlannedGraph::build_plans(bool several, const std::optional<std::string>& kept) {
+std::optional<int64_t> PlannedGraph::build_named(const std::string& name) {
+  const int64_t count = graph_.get_execution_plan_count();
+  for (int64_t plan = 0; plan < count; ++plan)
+    if (name_of(plan) == name && build(plan).ok()) return plan;
+  return std::nullopt;
+}
+
+Result<std::vector<int64_t>> PlannedGraph::build_plans(bool several, std::chrono::milliseconds most_time) {
   const int64_t count = graph_.get_execution_plan_count();
   const int64_t most = library_workspace(libraries_.device().sm()).count;
   std::vector<int64_t> plans, large;
   Status failure;
-  const auto end = std::chrono::steady_clock::now() + kBuildTime;
+  const auto end = std::chrono::steady_clock::now() + most_time;
   for (int64_t plan = 0; plan < count; ++plan) {
     if (Status built = build(plan); !built.ok()) {
       // The first ones are the likeliest, and so their failures.
       if (failure.ok()) failure = std::move(built);
       continue;
     }
-    if (kept && name_of(plan) == *kept) return std::vector<int64_t>{plan};
-    (graph_.get_workspace_size_plan_at_index(plan) <= most ? plans : large).push_back(plan);
+    (scratch_of(plan) <= most ? plans : large).push_back(plan);
     const bool late = std::chrono::steady_clock::now() > end;
     if (plans.empty() ? late : !several || late || static_cast<int64_t>(plans.size()) == kTimedPlans) break;
   }
@@ -186,34 +197,49 @@ Result<std::vector<int64_t>> PlannedGraph::build_plans(bool several, const std::
   return failure;
 }
 
-size_t PlannedGraph::fastest(const std::vector<int64_t>& plans) const {
-  Bytes total;
-  for (const auto& [operand, size] : sizes_) total = total + size;
-  int64_t scratch = 0;
-  for (const int64_t plan : plans) scratch = std::max(scratch, graph_.get_workspace_size_plan_at_index(plan));
-  return libraries_.tuner().fastest(plans.size(), total + Bytes{scratch},
-                                    [&](size_t candidate, std::byte* memory, CUstream stream) {
-                                      std::vector<CudnnBinding> at;
-                                      for (const auto& [operand, size] : sizes_) {
-                                        at.push_back({operand, memory});
-                                        memory += size.count;
-                                      }
-                                      return run(plans[candidate], at, memory, stream);
-                                    });
-}
+class PlannedGraph::Plans : public Candidates {
+ public:
+  Plans(PlannedGraph& graph, std::chrono::milliseconds build_time) : graph_(graph), build_time_(build_time) {}
 
-Status PlannedGraph::choose(const std::string& key, bool exact, bool tune) {
+  bool recall(const std::string& choice) override {
+    const std::optional<int64_t> plan = graph_.build_named(choice);
+    if (plan) graph_.plan_ = *plan;
+    return plan.has_value();
+  }
+  Result<size_t> find(bool several) override {
+    HR_ASSIGN(found_, graph_.build_plans(several, build_time_));
+    return found_.size();
+  }
+  Bytes memory() const override {
+    Bytes total;
+    for (const auto& [operand, size] : graph_.sizes_) total = total + size;
+    int64_t scratch = 0;
+    for (const int64_t plan : found_) scratch = std::max(scratch, graph_.scratch_of(plan));
+    return total + Bytes{scratch};
+  }
+  Status run(size_t candidate, std::byte* memory, CUstream stream) override {
+    std::vector<CudnnBinding> at;
+    for (const auto& [operand, size] : graph_.sizes_) {
+      at.push_back({operand, memory});
+      memory += size.count;
+    }
+    return graph_.run(found_[candidate], at, memory, stream);
+  }
+  void settle(size_t candidate) override { graph_.plan_ = found_[candidate]; }
+  std::string text(size_t candidate) const override { return graph_.name_of(found_[candidate]); }
+
+ private:
+  PlannedGraph& graph_;
+  const std::chrono::milliseconds build_time_;
+  std::vector<int64_t> found_;
+};
+
+Status PlannedGraph::choose(const std::string& key, bool exact, const CudnnChoice& choice) {
   HR_TRY(find_plans(exact));
-  const std::string full_key =
-      fmt::format("{} cudnn {} {} exact {}", libraries_.device_key(), cudnnGetVersion(), key, exact);
-  const std::optional<std::string> kept = libraries_.choices().find(full_key);
-  tune = tune && !kept && !libraries_.tuner().exhausted();
-  const auto begin = std::chrono::steady_clock::now();
-  HR_ASSIGN(const std::vector<int64_t> plans, build_plans(tune || kept, kept));
-  if (tune) libraries_.tuner().charge(std::chrono::steady_clock::now() - begin);
-  plan_ = plans[0];
-  if (tune && plans.size() > 1) plan_ = plans[fastest(plans)];
-  if (tune) libraries_.choices().keep(full_key, name_of(plan_));
+  // A clock has no say in what is deterministic.
+  Plans plans(*this, choice.mode == ChoiceMode::kDeterministic ? std::chrono::hours(1) : kBuildTime);
+  HR_ASSIGN(outcome_, libraries_.tuner().choose(fmt::format("{} exact {}", key, exact), choice.mode, plans,
+                                                libraries_.choices(), choice.tuning));
   return guarded("size a plan's workspace",
                  [&] { return graph_.get_workspace_size_plan_at_index(plan_, workspace_); });
 }
@@ -253,8 +279,8 @@ bool is_exact(const ConvProblem& problem) { return problem.y.dtype == DType::kF3
 
 }  // namespace
 
-Result<CudnnGraphPtr> make_conv_graph(const ConvProblem& problem, bool tune, Libraries& libraries) {
-  auto graph = std::make_shared<PlannedGraph>(libraries, problem.y.dtype);
+Result<CudnnGraphPtr> make_conv_graph(const ConvProblem& problem, const CudnnChoice& choice) {
+  auto graph = std::make_shared<PlannedGraph>(choice.libraries, problem.y.dtype);
   Status described;
   HR_TRY(guarded("describe a convolution", [&] {
     const TensorPtr x = graph->input(CudnnOperand::kX, problem.x);
@@ -270,12 +296,12 @@ Result<CudnnGraphPtr> make_conv_graph(const ConvProblem& problem, bool tune, Lib
     return fe::error_t();
   }));
   HR_TRY(described);
-  HR_TRY(graph->choose(problem.key(), is_exact(problem), tune));
+  HR_TRY(graph->choose(problem.key(), is_exact(problem), choice));
   return CudnnGraphPtr(std::move(graph));
 }
 
-Result<CudnnGraphPtr> make_conv_tail_graph(const ConvProblem& problem, bool tune, Libraries& libraries) {
-  auto graph = std::make_shared<PlannedGraph>(libraries, problem.y.dtype);
+Result<CudnnGraphPtr> make_conv_tail_graph(const ConvProblem& problem, const CudnnChoice& choice) {
+  auto graph = std::make_shared<PlannedGraph>(choice.libraries, problem.y.dtype);
   Status described;
   HR_TRY(guarded("describe what follows a convolution", [&] {
     const Result<TensorPtr> y = add_tail(*graph, problem, graph->input(CudnnOperand::kX, problem.y));
@@ -284,12 +310,12 @@ Result<CudnnGraphPtr> make_conv_tail_graph(const ConvProblem& problem, bool tune
     return fe::error_t();
   }));
   HR_TRY(described);
-  HR_TRY(graph->choose("tail of " + problem.key(), false, tune));
+  HR_TRY(graph->choose("tail of " + problem.key(), false, choice));
   return CudnnGraphPtr(std::move(graph));
 }
 
-Result<CudnnGraphPtr> make_attention_graph(const AttentionProblem& problem, bool tune, Libraries& libraries) {
-  auto graph = std::make_shared<PlannedGraph>(libraries, problem.q.dtype);
+Result<CudnnGraphPtr> make_attention_graph(const AttentionProblem& problem, const CudnnChoice& choice) {
+  auto graph = std::make_shared<PlannedGraph>(choice.libraries, problem.q.dtype);
   HR_TRY(guarded("describe attention", [&] {
     auto options = fe::graph::SDPA_attributes()
                        .set_generate_stats(false)
@@ -302,7 +328,7 @@ Result<CudnnGraphPtr> make_attention_graph(const AttentionProblem& problem, bool
     graph->output(CudnnOperand::kOut, problem.out, results[0]);
     return fe::error_t();
   }));
-  HR_TRY(graph->choose(problem.key(), false, tune));
+  HR_TRY(graph->choose(problem.key(), false, choice));
   return CudnnGraphPtr(std::move(graph));
 }
 

@@ -26,15 +26,23 @@ class CudnnGraph {
   virtual Bytes workspace() const = 0;
   // `workspace`: on kWorkspaceAlignment.
   virtual Status enqueue(std::span<const CudnnBinding> at, std::byte* workspace, CUstream stream) const = 0;
+  virtual TuningOutcome outcome() const = 0;
 };
 using CudnnGraphPtr = std::shared_ptr<const CudnnGraph>;
 
-// `tune`: time the first few plans. Errors of all: kUnsupported where cuDNN has no plan.
+// How a graph's plan is chosen.
+struct CudnnChoice {
+  ChoiceMode mode;
+  Libraries& libraries;
+  Tuning& tuning;
+};
+
+// Errors of all: kUnsupported where cuDNN has no plan.
 // kX, kW, [kBias], [kResidual] -> kY.
-Result<CudnnGraphPtr> make_conv_graph(const ConvProblem& problem, bool tune, Libraries& libraries);
+Result<CudnnGraphPtr> make_conv_graph(const ConvProblem& problem, const CudnnChoice& choice);
 // What follows the convolution alone: epilogue(kX + bias + residual) -> kY, where kX lies as y does.
-Result<CudnnGraphPtr> make_conv_tail_graph(const ConvProblem& problem, bool tune, Libraries& libraries);
+Result<CudnnGraphPtr> make_conv_tail_graph(const ConvProblem& problem, const CudnnChoice& choice);
 // kQ, kK, kV, [kMask] -> kOut.
-Result<CudnnGraphPtr> make_attention_graph(const AttentionProblem& problem, bool tune, Libraries& libraries);
+Result<CudnnGraphPtr> make_attention_graph(const AttentionProblem& problem, const CudnnChoice& choice);
 
 }  // namespace headrace::cuda

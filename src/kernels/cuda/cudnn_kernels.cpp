@@ -5,6 +5,7 @@
 #include "kernels/cuda/aligned_operand.h"
 #include "kernels/cuda/cudnn_graph.h"
 #include "kernels/cuda/step_kernel.h"
+#include "kernels/cuda/tuned_part.h"
 #include "kernels/step_checks.h"
 
 namespace headrace::cuda {
@@ -67,16 +68,15 @@ class CudnnKernel : public StepKernel {
 
 template <class Make>
 Result<CudnnGraphPtr> shared_graph(const StepShapes& step, const std::string& key, const Make& make) {
-  const bool tune = step.dims == step.opt;
-  return step.libraries->shared<CudnnGraph>(fmt::format("{} {}", key, tune),
-                                            [&] { return make(tune, *step.libraries); });
+  return tuned_part<CudnnGraph>(step, key, [&](ChoiceMode mode) {
+    return make(CudnnChoice{mode, *step.libraries, *step.tuning});
+  });
 }
 
 // One graph for all of the step; two where cuDNN has no plan for that.
 Status choose_conv(const StepShapes& step, const ConvProblem& problem, CudnnKernel& kernel) {
-  Result<CudnnGraphPtr> whole = shared_graph(step, problem.key(), [&](bool tune, Libraries& libraries) {
-    return make_conv_graph(problem, tune, libraries);
-  });
+  Result<CudnnGraphPtr> whole = shared_graph(
+      step, problem.key(), [&](const CudnnChoice& choice) { return make_conv_graph(problem, choice); });
   const bool plain = !problem.bias && !problem.residual && !problem.epilogue;
   if (whole.ok() || plain || whole.status().code() != Code::kUnsupported) {
     HR_TRY(whole.status());
@@ -86,13 +86,12 @@ Status choose_conv(const StepShapes& step, const ConvProblem& problem, CudnnKern
   ConvProblem bare = problem;
   bare.bias = bare.residual = false;
   bare.epilogue.reset();
-  HR_ASSIGN(CudnnGraphPtr graph, shared_graph(step, bare.key(), [&](bool tune, Libraries& libraries) {
-              return make_conv_graph(bare, tune, libraries);
+  HR_ASSIGN(CudnnGraphPtr graph, shared_graph(step, bare.key(), [&](const CudnnChoice& choice) {
+              return make_conv_graph(bare, choice);
             }));
   HR_ASSIGN(CudnnGraphPtr tail,
-            shared_graph(step, "tail of " + problem.key(), [&](bool tune, Libraries& libraries) {
-              return make_conv_tail_graph(problem, tune, libraries);
-            }));
+            shared_graph(step, "tail of " + problem.key(),
+                         [&](const CudnnChoice& choice) { return make_conv_tail_graph(problem, choice); }));
   kernel.set_graph(std::move(graph));
   kernel.set_tail(std::move(tail));
   return {};
@@ -146,8 +145,8 @@ Result<std::unique_ptr<StepKernel>> make_attention(const StepShapes& step) {
   kernel->add_input(CudnnOperand::kV, form.v);
   if (form.mask) kernel->add_input(CudnnOperand::kMask, *form.mask);
   kernel->set_output(CudnnOperand::kOut, form.out);
-  HR_ASSIGN(CudnnGraphPtr graph, shared_graph(step, problem->key(), [&](bool tune, Libraries& libraries) {
-              return make_attention_graph(*problem, tune, libraries);
+  HR_ASSIGN(CudnnGraphPtr graph, shared_graph(step, problem->key(), [&](const CudnnChoice& choice) {
+              return make_attention_graph(*problem, choice);
             }));
   kernel->set_graph(std::move(graph));
   return std::unique_ptr<StepKernel>(std::move(kernel));

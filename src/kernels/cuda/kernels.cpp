@@ -1,5 +1,7 @@
 // The plan's driver: one StepKernel a step.
+#include <algorithm>
 #include <array>
+#include <functional>
 
 #include "core/error.h"
 #include "kernels/cuda/cuda_kernels.h"
@@ -26,6 +28,7 @@ struct LoadedPlan {
   std::shared_ptr<Libraries> libraries;  // and the device with them
   std::shared_ptr<const Plan> plan;
   std::shared_ptr<const GeneratedCode> code;
+  std::shared_ptr<Tuning> tuning;
 };
 
 class CudaPrepared : public Prepared {
@@ -60,7 +63,44 @@ class CudaExecutable : public Executable {
  public:
   explicit CudaExecutable(LoadedPlan loaded) : loaded_(std::move(loaded)) {}
 
+  // Prepares the opt shapes, which tunes what is not known: now, while no weights lie on the device. What
+  // fails is told when these shapes are run; others may run. Errors: kUnavailable where it was cancelled.
+  Status tune() {
+    Tuning& tuning = *loaded_.tuning;
+    TuningStore* const store = tuning.store();
+    if (store) loaded_.libraries->choices().load(*store);
+    library_steps_ = std::ranges::count_if(loaded_.plan->steps, is_library_step);
+    if (library_steps_ == 0 || tuning.exhausted()) return {};
+    Status cancelled;
+    auto opt = prepare_steps(opt_bindings(loaded_.plan->symbols), [&](int64_t done) {
+      cancelled = tuning.progress(done, library_steps_);
+      return cancelled;
+    });
+    if (store) loaded_.libraries->choices().save(*store);
+    if (opt.ok()) opt_ = *std::move(opt);
+    return cancelled;
+  }
+
   Result<std::shared_ptr<const Prepared>> prepare(const DimBindings& dims, int) override {
+    const bool is_opt = dims == opt_bindings(loaded_.plan->symbols);
+    if (is_opt && opt_) return opt_;
+    auto prepared = prepare_steps(dims, [](int64_t) { return Status(); });
+    if (TuningStore* const store = loaded_.tuning->store(); store && is_opt)
+      loaded_.libraries->choices().save(*store);
+    return prepared;
+  }
+
+ private:
+  static bool is_library_step(const Step& step) {
+    const auto of = [&](std::span<const KernelRow> rows) {
+      return std::ranges::any_of(rows, [&](const KernelRow& row) { return row.name == step.kernel; });
+    };
+    return of(matmul_kernels()) || of(cudnn_kernels());
+  }
+
+  // `progress`: called with how many of the libraries' steps are prepared.
+  Result<std::shared_ptr<const Prepared>> prepare_steps(const DimBindings& dims,
+                                                        const std::function<Status(int64_t)>& progress) {
     const CurrentContext current(loaded_.libraries->device());
     auto prepared = std::make_shared<CudaPrepared>(loaded_);
     StepShapes shapes;
@@ -69,7 +109,9 @@ class CudaExecutable : public Executable {
     shapes.opt = opt_bindings(loaded_.plan->symbols);
     shapes.device = &loaded_.libraries->device();
     shapes.libraries = loaded_.libraries.get();
+    shapes.tuning = loaded_.tuning.get();
     shapes.code = loaded_.code.get();
+    int64_t done = 0;
     for (const Step& step : loaded_.plan->steps) {
       HR_TRY(evaluate_tensors(step, shapes));
       std::unique_ptr<StepKernel> kernel;
@@ -80,17 +122,20 @@ class CudaExecutable : public Executable {
         kernel = *std::move(made);
       }
       prepared->add(std::move(kernel));
+      if (is_library_step(step)) HR_TRY(progress(++done));
     }
     return std::shared_ptr<const Prepared>(std::move(prepared));
   }
 
- private:
   LoadedPlan loaded_;
+  int64_t library_steps_ = 0;
+  std::shared_ptr<const Prepared> opt_;  // as tune() has made it
 };
 
 class CudaKernels : public Kernels {
  public:
-  explicit CudaKernels(std::shared_ptr<Libraries> libraries) : libraries_(std::move(libraries)) {}
+  CudaKernels(std::shared_ptr<Libraries> libraries, std::shared_ptr<Tuning> tuning)
+      : libraries_(std::move(libraries)), tuning_(std::move(tuning)) {}
 
   Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
     const CudaDevice& device = libraries_->device();
@@ -106,18 +151,21 @@ class CudaKernels : public Kernels {
         return refused_plan("step '{}' asks for the kernel '{}', which the cuda back end does not have",
                             step.label, step.kernel);
     HR_ASSIGN(std::shared_ptr<const GeneratedCode> code, GeneratedCode::load(device, plan->code));
-    return std::unique_ptr<Executable>(
-        std::make_unique<CudaExecutable>(LoadedPlan{libraries_, std::move(plan), std::move(code)}));
+    auto executable =
+        std::make_unique<CudaExecutable>(LoadedPlan{libraries_, std::move(plan), std::move(code), tuning_});
+    HR_TRY(executable->tune());
+    return std::unique_ptr<Executable>(std::move(executable));
   }
 
  private:
   std::shared_ptr<Libraries> libraries_;
+  std::shared_ptr<Tuning> tuning_;
 };
 
 }  // namespace
 
-std::unique_ptr<Kernels> make_kernels(std::shared_ptr<Libraries> libraries) {
-  return std::make_unique<CudaKernels>(std::move(libraries));
+std::unique_ptr<Kernels> make_kernels(std::shared_ptr<Libraries> libraries, std::shared_ptr<Tuning> tuning) {
+  return std::make_unique<CudaKernels>(std::move(libraries), std::move(tuning));
 }
 
 }  // namespace headrace::cuda

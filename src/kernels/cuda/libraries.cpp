@@ -1,6 +1,38 @@
 #include "kernels/cuda/libraries.h"
 
+#include <algorithm>
+#include <fstream>
+
+#include "kernels/cuda/generated_args.h"
+
 namespace headrace::cuda {
+
+namespace {
+
+// Grows when problems or choices are written or made otherwise.
+constexpr int kTuningFormat = 1;
+
+// "580.65.06": cuDriverGetVersion tells no more than the CUDA version. Empty where nothing tells it.
+std::string kernel_driver_version() {
+  std::ifstream file("/proc/driver/nvidia/version");
+  for (std::string word; file >> word;)
+    if (word.find_first_not_of("0123456789.") == word.npos && word.find('.') != word.npos) return word;
+  return "";
+}
+
+}  // namespace
+
+std::string tuning_place(const CudaDevice& device) {
+  int driver = 0;
+  (void)device.api().cuDriverGetVersion(&driver);
+  std::string place =
+      fmt::format("{} sm_{} multiprocessors {} driver {} {} cublasLt {} cudnn {} generated {} format {}",
+                  device.name(), device.sm(), device.multiprocessors(), driver, kernel_driver_version(),
+                  cublasLtGetVersion(), cudnnGetVersion(), kGeneratedVersion, kTuningFormat);
+  std::ranges::replace_if(
+      place, [](unsigned char letter) { return letter < ' '; }, ' ');
+  return place;
+}
 
 Libraries::~Libraries() {
   const CurrentContext current(*device_);
@@ -21,8 +53,6 @@ Result<CudnnHandle*> Libraries::cudnn() {
   if (!cudnn_->ok()) return cudnn_->status();
   return (**cudnn_).get();
 }
-
-std::string Libraries::device_key() const { return fmt::format("{} sm_{}", device_->name(), device_->sm()); }
 
 std::shared_ptr<const void> Libraries::find(const std::string& key) {
   const std::lock_guard lock(mutex_);

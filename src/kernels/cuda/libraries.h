@@ -12,7 +12,9 @@
 #include "device/cuda/cuda_device.h"
 #include "kernels/cuda/blas_lt.h"
 #include "kernels/cuda/cudnn_handle.h"
+#include "kernels/cuda/graph_timer.h"
 #include "kernels/cuda/tuner.h"
+#include "kernels/cuda/tuning_choices.h"
 
 namespace headrace::cuda {
 
@@ -21,12 +23,16 @@ constexpr Bytes library_workspace(int sm) { return {sm >= 90 ? int64_t{32} << 20
 // cuBLASLt and cuDNN want their scratch at such addresses.
 inline constexpr int64_t kWorkspaceAlignment = 256;
 
+// All that a choice depends on beside its problem: the device, its driver, the libraries' versions, and the
+// form of our own choices.
+std::string tuning_place(const CudaDevice& device);
+
 // Threads: any. The libraries are opened when first asked for, and then stay.
 class Libraries {
  public:
-  // `choices` outlives this.
-  Libraries(std::shared_ptr<CudaDevice> device, TuningChoices& choices)
-      : device_(std::move(device)), choices_(choices), tuner_(*device_, {}) {}
+  // `choices`: of tuning_place(*device).
+  Libraries(std::shared_ptr<CudaDevice> device, std::shared_ptr<TuningChoices> choices)
+      : device_(std::move(device)), choices_(std::move(choices)), timer_(*device_), tuner_(timer_) {}
   ~Libraries();
   Libraries(const Libraries&) = delete;
   Libraries& operator=(const Libraries&) = delete;
@@ -35,10 +41,8 @@ class Libraries {
   // REQUIRES of both: the device's context is current.
   Result<cublasLtHandle_t> blas_lt();
   Result<CudnnHandle*> cudnn();
-  TuningChoices& choices() { return choices_; }
+  TuningChoices& choices() { return *choices_; }
   Tuner& tuner() { return tuner_; }
-  // "NVIDIA H200 sm_90": the device's part of a choice's key.
-  std::string device_key() const;
 
   // A part that kernels with the same key share while any of them lives; made where there is none.
   template <class T, class Make>
@@ -53,7 +57,8 @@ class Libraries {
   std::shared_ptr<const void> add(const std::string& key, std::shared_ptr<const void> part);
 
   std::shared_ptr<CudaDevice> device_;
-  TuningChoices& choices_;
+  const std::shared_ptr<TuningChoices> choices_;
+  GraphTimer timer_;
   Tuner tuner_;
   std::mutex mutex_;
   std::optional<Result<BlasLtHandle>> blas_lt_;

@@ -132,7 +132,7 @@ Result<std::vector<LtMatmul::Algorithm>> LtMatmul::candidates(int count, Bytes m
   return algorithms;
 }
 
-std::optional<LtMatmul::Algorithm> LtMatmul::recall(const std::string& choice, Bytes most) const {
+std::optional<LtMatmul::Algorithm> LtMatmul::check_choice(const std::string& choice, Bytes most) const {
   const std::optional<cublasLtMatmulAlgo_t> algo = parse_choice(choice);
   const auto desc = make_desc(bias_to_ask_with());
   if (!algo || !desc.ok()) return std::nullopt;
@@ -156,45 +156,58 @@ std::array<Bytes, kLtOperands> LtMatmul::extents() const {
   return sizes;
 }
 
-size_t LtMatmul::fastest(const std::vector<Algorithm>& found, Tuner& tuner) const {
-  const std::array<Bytes, kLtOperands> sizes = extents();
-  const Bytes bias = align_up({problem_.m * dtype_size(problem_.dtype)}, {kWorkspaceAlignment});
-  Bytes total = bias;
-  for (const Bytes size : sizes) total = total + size;
-  size_t scratch = 0;
-  for (const Algorithm& algorithm : found) scratch = std::max(scratch, algorithm.workspace);
-  return tuner.fastest(found.size(), total + Bytes{static_cast<int64_t>(scratch)},
-                       [&](size_t candidate, std::byte* memory, CUstream stream) {
-                         LtPointers at;
-                         std::byte* next = memory;
-                         for (size_t i = 0; i < kLtOperands; next += sizes[i++].count) at.operands[i] = next;
-                         if (problem_.bias) at.bias = next;
-                         return run(found[candidate], at, next + bias.count, stream);
-                       });
-}
+class LtMatmul::Algorithms : public Candidates {
+ public:
+  Algorithms(LtMatmul& product, Bytes most) : product_(product), most_(most), sizes_(product.extents()) {}
+
+  bool recall(const std::string& choice) override {
+    const std::optional<Algorithm> algorithm = product_.check_choice(choice, most_);
+    if (algorithm) product_.algorithm_ = *algorithm;
+    return algorithm.has_value();
+  }
+  Result<size_t> find(bool several) override {
+    HR_ASSIGN(found_, product_.candidates(several ? kTimedCandidates : 1, most_));
+    return found_.size();
+  }
+  Bytes memory() const override {
+    Bytes total = bias_size();
+    for (const Bytes size : sizes_) total = total + size;
+    size_t scratch = 0;
+    for (const Algorithm& algorithm : found_) scratch = std::max(scratch, algorithm.workspace);
+    return total + Bytes{static_cast<int64_t>(scratch)};
+  }
+  Status run(size_t candidate, std::byte* memory, CUstream stream) override {
+    LtPointers at;
+    for (size_t i = 0; i < kLtOperands; memory += sizes_[i++].count) at.operands[i] = memory;
+    if (product_.problem_.bias) at.bias = memory;
+    return product_.run(found_[candidate], at, memory + bias_size().count, stream);
+  }
+  void settle(size_t candidate) override { product_.algorithm_ = found_[candidate]; }
+  std::string text(size_t candidate) const override { return choice_text(found_[candidate].algo); }
+
+ private:
+  Bytes bias_size() const {
+    return align_up({product_.problem_.m * dtype_size(product_.problem_.dtype)}, {kWorkspaceAlignment});
+  }
+
+  LtMatmul& product_;
+  const Bytes most_;
+  const std::array<Bytes, kLtOperands> sizes_;
+  std::vector<Algorithm> found_;
+};
 
 Result<std::shared_ptr<const LtMatmul>> LtMatmul::make(const MatmulProblem& problem,
-                                                       const LtAlignment& alignment, bool tune,
-                                                       Libraries& libraries) {
+                                                       const LtAlignment& alignment, ChoiceMode mode,
+                                                       Libraries& libraries, Tuning& tuning) {
   auto made = std::make_shared<LtMatmul>();
   made->problem_ = problem;
   made->alignment_ = alignment;
   HR_ASSIGN(made->handle_, libraries.blas_lt());
   HR_TRY(made->make_layouts());
   const Bytes most = library_workspace(libraries.device().sm());
-  const std::string key = fmt::format("{} cublasLt {} {} {} scratch {}", libraries.device_key(),
-                                      cublasLtGetVersion(), problem.key(), alignment.text(), most.count);
-  if (const std::optional<std::string> choice = libraries.choices().find(key))
-    if (const std::optional<Algorithm> algorithm = made->recall(*choice, most)) {
-      made->algorithm_ = *algorithm;
-      return std::shared_ptr<const LtMatmul>(std::move(made));
-    }
-  HR_ASSIGN(const std::vector<Algorithm> found, made->candidates(tune ? kTimedCandidates : 1, most));
-  made->algorithm_ = found[0];
-  if (tune) {
-    made->algorithm_ = found[made->fastest(found, libraries.tuner())];
-    libraries.choices().keep(key, choice_text(made->algorithm_.algo));
-  }
+  Algorithms algorithms(*made, most);
+  const std::string key = fmt::format("matmul {} {} scratch {}", problem.key(), alignment.text(), most.count);
+  HR_ASSIGN(made->outcome_, libraries.tuner().choose(key, mode, algorithms, libraries.choices(), tuning));
   return std::shared_ptr<const LtMatmul>(std::move(made));
 }
 

@@ -29,10 +29,12 @@ struct LtAlignment {
 // Threads: const after make.
 class LtMatmul {
  public:
-  // `tune`: time the best few. Errors: kUnsupported where cuBLASLt has no algorithm.
+  // Errors: kUnsupported where cuBLASLt has no algorithm.
   static Result<std::shared_ptr<const LtMatmul>> make(const MatmulProblem& problem,
-                                                      const LtAlignment& alignment, bool tune,
-                                                      Libraries& libraries);
+                                                      const LtAlignment& alignment, ChoiceMode mode,
+                                                      Libraries& libraries, Tuning& tuning);
+
+  TuningOutcome outcome() const { return outcome_; }
 
   Bytes workspace() const { return {static_cast<int64_t>(algorithm_.workspace)}; }
   // `workspace`: on kWorkspaceAlignment.
@@ -44,15 +46,16 @@ class LtMatmul {
     size_t workspace = 0;
   };
 
+  class Algorithms;
+
   Status make_layouts();
   Result<BlasLtOwner<cublasLtMatmulDesc_t>> make_desc(const std::byte* bias) const;
   // cuBLASLt's best guesses, `count` of them at most, the best first.
   Result<std::vector<Algorithm>> candidates(int count, Bytes most) const;
   // The kept choice, where this library still takes it.
-  std::optional<Algorithm> recall(const std::string& choice, Bytes most) const;
+  std::optional<Algorithm> check_choice(const std::string& choice, Bytes most) const;
   // A bias for questions, which look at its address alone.
   const std::byte* bias_to_ask_with() const;
-  size_t fastest(const std::vector<Algorithm>& found, Tuner& tuner) const;
   Status run(const Algorithm& algorithm, const LtPointers& at, std::byte* workspace, CUstream stream) const;
   std::array<Bytes, kLtOperands> extents() const;
 
@@ -61,6 +64,7 @@ class LtMatmul {
   cublasLtHandle_t handle_ = nullptr;
   std::array<BlasLtOwner<cublasLtMatrixLayout_t>, kLtOperands> layouts_;
   Algorithm algorithm_;
+  TuningOutcome outcome_ = TuningOutcome::kUntuned;
 };
 
 }  // namespace headrace::cuda

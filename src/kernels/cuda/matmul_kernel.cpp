@@ -8,6 +8,7 @@
 #include "kernels/cuda/aligned_operand.h"
 #include "kernels/cuda/lt_matmul.h"
 #include "kernels/cuda/step_kernel.h"
+#include "kernels/cuda/tuned_part.h"
 #include "kernels/step_checks.h"
 
 namespace headrace::cuda {
@@ -66,14 +67,18 @@ Status MatmulKernel::choose(const StepShapes& step) {
   const auto element = static_cast<uint32_t>(dtype_size(problem_.dtype)),
              result = static_cast<uint32_t>(dtype_size(problem_.result));
   const LtAlignment least = {{element, element, result, result}, element};
-  const bool tune = step.dims == step.opt;
-  const auto find = [&](const LtAlignment& aligned, bool timed) {
-    const std::string key = fmt::format("{} {} {}", problem_.key(), aligned.text(), timed);
-    return step.libraries->shared<LtMatmul>(
-        key, [&] { return LtMatmul::make(problem_, aligned, timed, *step.libraries); });
+  const auto make = [&](const LtAlignment& aligned, ChoiceMode mode) {
+    return LtMatmul::make(problem_, aligned, mode, *step.libraries, *step.tuning);
   };
-  HR_ASSIGN(product_, find(alignment_, tune));
-  HR_ASSIGN(unaligned_, alignment_ == least ? Result(product_) : find(least, false));
+  HR_ASSIGN(product_, tuned_part<LtMatmul>(step, fmt::format("{} {}", problem_.key(), alignment_.text()),
+                                           [&](ChoiceMode mode) { return make(alignment_, mode); }));
+  const ChoiceMode rarely =
+      step.tuning->deterministic() ? ChoiceMode::kDeterministic : ChoiceMode::kKnown;  // not worth timing
+  const std::string key =
+      fmt::format("{} {} mode {}", problem_.key(), least.text(), static_cast<int>(rarely));
+  HR_ASSIGN(unaligned_, alignment_ == least ? Result(product_) : step.libraries->shared<LtMatmul>(key, [&] {
+    return make(least, rarely);
+  }));
   scratch_ = std::max(product_->workspace(), unaligned_->workspace());
   return {};
 }

@@ -25,13 +25,19 @@ class CudaRunPlugin : public RunPlugin {
     HR_ASSIGN(const std::shared_ptr<CudaDevice> device, cuda_device(index));
     return fmt::format("sm_{}", device->sm());
   }
-  std::unique_ptr<Kernels> kernels(std::shared_ptr<Device> device) const override {
+  std::unique_ptr<Kernels> kernels(std::shared_ptr<Device> device,
+                                   std::shared_ptr<Tuning> tuning) const override {
     auto cuda = std::static_pointer_cast<CudaDevice>(std::move(device));
     const std::lock_guard lock(mutex_);
     std::weak_ptr<Libraries>& kept = libraries_[cuda.get()];
     std::shared_ptr<Libraries> libraries = kept.lock();
-    if (!libraries) kept = libraries = std::make_shared<Libraries>(std::move(cuda), choices_);
-    return make_kernels(std::move(libraries));
+    if (!libraries) {
+      const std::string place = tuning_place(*cuda);
+      std::shared_ptr<TuningChoices>& choices = choices_[place];
+      if (!choices) choices = std::make_shared<TuningChoices>(place);
+      kept = libraries = std::make_shared<Libraries>(std::move(cuda), choices);
+    }
+    return make_kernels(std::move(libraries), std::move(tuning));
   }
 
  private:
@@ -45,7 +51,7 @@ class CudaRunPlugin : public RunPlugin {
   }
 
   mutable std::mutex mutex_;
-  mutable TuningChoices choices_;
+  mutable std::map<std::string, std::shared_ptr<TuningChoices>> choices_;  // by place
   mutable std::map<int, std::weak_ptr<CudaDevice>> devices_;
   mutable std::map<const CudaDevice*, std::weak_ptr<Libraries>> libraries_;
 };

@@ -9,6 +9,7 @@
 #include "kernels/cuda/matmul_problem.h"
 #include "kernels/cuda/product_step.h"
 #include "kernels/cuda/step_kernel.h"
+#include "kernels/cuda/tuned_part.h"
 #include "kernels/cuda/weight_product.h"
 
 namespace headrace::cuda {
@@ -73,13 +74,13 @@ class MadeUpOperands {
   Bytes size_;
 };
 
-// The kernels for one set of shapes; ours first, cuBLASLt's last.
-struct Candidates {
+// The kernels for one set of shapes.
+struct Products {
   std::vector<std::unique_ptr<WeightProduct>> ours;
   std::unique_ptr<StepKernel> library;
 
-  static Result<Candidates> make(const StepShapes& shapes) {
-    Candidates made;
+  static Result<Products> make(const StepShapes& shapes) {
+    Products made;
     HR_ASSIGN(const MatmulForm form, MatmulForm::make(shapes));
     for (int64_t i = 0; i < shapes.step->attributes.integer(kProducts); ++i) {
       HR_ASSIGN(auto product, WeightProduct::make(shapes, form, i));
@@ -88,28 +89,47 @@ struct Candidates {
     HR_ASSIGN(made.library, LibraryProduct::make(shapes));
     return made;
   }
-
-  // Weights that come from memory, as in a model that is larger than the cache: copies of them, in turn.
-  size_t fastest(const StepShapes& shapes, Tuner& tuner) const {
-    constexpr Bytes kCopies = mib(96);
-    const MadeUpOperands operands(shapes);
-    const StepTensor& weight = *shapes.inputs[1];
-    const Bytes copy = align_up({weight.elements() * dtype_size(weight.dtype)}, {kWorkspaceAlignment});
-    const int64_t copies = std::clamp<int64_t>(kCopies.count / std::max<int64_t>(copy.count, 1), 1, 16);
-    int64_t turn = 0;
-    const Bytes before = operands.size() + Bytes{copy.count * copies};
-    return tuner.fastest(ours.size() + 1, before + library->workspace(),
-                         [&](size_t candidate, std::byte* memory, CUstream stream) {
-                           const Bytes shift{copy.count * (turn++ % copies)};
-                           const auto buffers = operands.in(memory, weight.buffer, shift);
-                           const Addresses at{buffers, {}, memory + before.count};
-                           const StepKernel& kernel = candidate < ours.size() ? *ours[candidate] : *library;
-                           return kernel.enqueue(at, stream);
-                         });
-  }
 };
 
 constexpr std::string_view kLibrary = "library";
+
+// cuBLASLt's product, which is the first guess, and then ours; by name.
+class ProductCandidates : public Candidates {
+ public:
+  ProductCandidates(const StepShapes& shapes, const Products* products)
+      : products_(products), operands_(shapes), weight_(*shapes.inputs[1]) {
+    constexpr Bytes kCopies = mib(96);
+    copy_ = align_up({weight_.elements() * dtype_size(weight_.dtype)}, {kWorkspaceAlignment});
+    copies_ = std::clamp<int64_t>(kCopies.count / std::max<int64_t>(copy_.count, 1), 1, 16);
+  }
+  const std::string& chosen() const { return chosen_; }
+
+  bool recall(const std::string& choice) override { return chosen_ = choice, true; }
+  Result<size_t> find(bool several) override { return several && products_ ? products_->ours.size() + 1 : 1; }
+  Bytes memory() const override { return before() + products_->library->workspace(); }
+  Status run(size_t candidate, std::byte* memory, CUstream stream) override {
+    const Bytes shift{copy_.count * (turn_++ % copies_)};
+    const auto buffers = operands_.in(memory, weight_.buffer, shift);
+    const Addresses at{buffers, {}, memory + before().count};
+    const StepKernel& kernel = candidate == 0 ? *products_->library : *products_->ours[candidate - 1];
+    return kernel.enqueue(at, stream);
+  }
+  void settle(size_t candidate) override { chosen_ = text(candidate); }
+  std::string text(size_t candidate) const override {
+    return candidate == 0 ? std::string(kLibrary) : products_->ours[candidate - 1]->function();
+  }
+
+ private:
+  Bytes before() const { return operands_.size() + Bytes{copy_.count * copies_}; }
+
+  const Products* products_;  // nullptr: the first guess alone
+  const MadeUpOperands operands_;
+  const StepTensor& weight_;
+  // Weights come from memory, as in a model that is larger than the cache: copies of them, in turn.
+  Bytes copy_;
+  int64_t copies_ = 1, turn_ = 0;
+  std::string chosen_;
+};
 
 // Which kernel is fastest at the opt sizes: the function's name, or kLibrary; and the rows there.
 struct ProductChoice {
@@ -125,18 +145,20 @@ Result<ProductChoice> choose(const StepShapes& shapes) {
   const std::optional<MatmulProblem> problem = MatmulProblem::make(form, false);
   if (!problem) return ProductChoice{std::string(kLibrary), 0};
   Libraries& libraries = *shapes.libraries;
-  std::string key =
-      fmt::format("{} cublasLt {} product {}", libraries.device_key(), cublasLtGetVersion(), problem->key());
+  std::string key = fmt::format("product {}", problem->key());
   for (int64_t i = 0; i < shapes.step->attributes.integer(kProducts); ++i)
     key += " " + shapes.step->attributes.text(product_prefix(i) + "function");
-  if (const auto kept = libraries.choices().find(key)) return ProductChoice{*kept, problem->n};
-  HR_ASSIGN(const Candidates candidates, Candidates::make(opt));
-  ProductChoice choice{std::string(kLibrary), problem->n};
-  if (candidates.ours.empty()) return choice;
-  const size_t best = candidates.fastest(opt, libraries.tuner());
-  if (best < candidates.ours.size()) choice.kernel = candidates.ours[best]->function();
-  libraries.choices().keep(key, choice.kernel);
-  return choice;
+  const ChoiceMode mode = choice_mode(opt);
+  std::optional<Products> products;
+  if (mode == ChoiceMode::kTimed && !libraries.choices().find(key)) {
+    HR_ASSIGN(products, Products::make(opt));
+    if (products->ours.empty()) return ProductChoice{std::string(kLibrary), problem->n};
+  }
+  ProductCandidates candidates(opt, products ? &*products : nullptr);
+  HR_ASSIGN(const TuningOutcome outcome,
+            libraries.tuner().choose(key, mode, candidates, libraries.choices(), *shapes.tuning));
+  if (mode != ChoiceMode::kDeterministic) shapes.tuning->note(key, outcome);
+  return ProductChoice{candidates.chosen(), problem->n};
 }
 
 // One of ours, where its operands lie on 16 bytes; else cuBLASLt's.
@@ -145,14 +167,14 @@ class ProductKernel : public StepKernel {
   static Result<std::unique_ptr<StepKernel>> make(const StepShapes& shapes) {
     if (shapes.step->attributes.integer(kProducts) <= 0) return LibraryProduct::make(shapes);
     HR_ASSIGN(const ProductChoice choice, choose(shapes));
-    HR_ASSIGN(Candidates candidates, Candidates::make(shapes));
-    const auto ours = std::ranges::find(candidates.ours, choice.kernel, &WeightProduct::function);
+    HR_ASSIGN(Products products, Products::make(shapes));
+    const auto ours = std::ranges::find(products.ours, choice.kernel, &WeightProduct::function);
     // Far from the sizes that were timed, the library is the safer guess.
     const bool near = shapes.outputs[0].elements() <= 2 * choice.rows * shapes.outputs[0].shape.back();
-    if (ours == candidates.ours.end() || !near) return std::move(candidates.library);
+    if (ours == products.ours.end() || !near) return std::move(products.library);
     auto made = std::make_unique<ProductKernel>();
     made->ours_ = std::move(*ours);
-    made->library_ = std::move(candidates.library);
+    made->library_ = std::move(products.library);
     return std::unique_ptr<StepKernel>(std::move(made));
   }
   Bytes workspace() const override { return library_->workspace(); }

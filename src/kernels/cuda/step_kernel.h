@@ -13,6 +13,7 @@
 #include <headrace/status.h>
 #include "device/cuda/cuda_device.h"
 #include "kernels/step_form.h"
+#include "kernels/tuning.h"
 
 namespace headrace::cuda {
 
@@ -24,6 +25,7 @@ struct StepShapes : StepForm {
   DimBindings opt;  // the profile's opt
   CudaDevice* device = nullptr;
   Libraries* libraries = nullptr;       // cuBLASLt, cuDNN and what was tuned
+  Tuning* tuning = nullptr;             // the engine's
   const GeneratedCode* code = nullptr;  // Plan::code on the device; outlives the kernel
 };
 

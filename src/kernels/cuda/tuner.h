@@ -1,79 +1,85 @@
-// Tuner: picks the fastest of several ways to run a step by timing them on the device, inside bounds.
+// Tuner: picks the fastest of several ways to do a problem by timing them on the device, inside bounds.
 //
-// Choices are text, kept by a key that says all of the problem, the device and the library's version; a
-// problem is timed once in a process, and not again where its choice was read from a store.
+// A problem is timed once: its choice is kept as text (TuningChoices, TuningStore), and taken from there when
+// the problem comes again.
 #pragma once
 
 #include <cuda.h>
 
 #include <chrono>
-#include <cstdint>
+#include <cstddef>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include <headrace/bytes.h>
 #include <headrace/status.h>
-#include "device/cuda/cuda_device.h"
+#include "kernels/cuda/tuning_choices.h"
+#include "kernels/tuning.h"
 
 namespace headrace::cuda {
 
-// Threads: any.
-class TuningChoices {
+// The ways in which a library can do one problem. Candidates are numbered as find() has found them.
+class Candidates {
  public:
-  std::optional<std::string> find(const std::string& key) const;
-  void keep(const std::string& key, std::string choice);
-  size_t size() const;
-
-  // One line a choice: key, tab, choice; sorted. REQUIRES (of keep): neither holds a tab or a line's end.
-  std::string text() const;
-  // Adds what `text` holds. Errors: kCorrupt, nothing is added then.
-  Status read(std::string_view text);
-
- private:
-  mutable std::mutex mutex_;
-  std::map<std::string, std::string> choices_;
+  virtual ~Candidates() = default;
+  // Settles on a choice that was kept; false where the library does not take it (any more).
+  virtual bool recall(const std::string& choice) = 0;
+  // Finds candidates, the likeliest first; one that works will do unless `several`. Returns how many, at
+  // least one. Errors: kUnsupported where there is none.
+  virtual Result<size_t> find(bool several) = 0;
+  // What a run of any of them needs: operands and scratch.
+  virtual Bytes memory() const = 0;
+  // Puts one run on the stream, over the memory given. An error leaves the candidate out.
+  virtual Status run(size_t candidate, std::byte* memory, CUstream stream) = 0;
+  virtual void settle(size_t candidate) = 0;
+  virtual std::string text(size_t candidate) const = 0;  // what recall() takes
 };
 
-struct TuningLimits {
-  std::chrono::milliseconds problem{150};   // of timing, for one problem
-  std::chrono::milliseconds total{10'000};  // of timing, and of making what is timed
-  Bytes memory = {int64_t{512} << 20};      // of operands made up for it
+// Times candidates on a device.
+class CandidateTimer {
+ public:
+  virtual ~CandidateTimer() = default;
+  // Gets memory for runs, until end(). Errors: kExhausted, kUnavailable.
+  virtual Status begin(Bytes memory) = 0;
+  virtual Result<double> time_ms(Candidates& candidates, size_t candidate) = 0;
+  virtual Status end() = 0;
 };
 
-// Threads: one problem at a time; others wait.
+struct TunerLimits {
+  std::chrono::nanoseconds problem = std::chrono::milliseconds(150);  // of timing, for one problem
+  Bytes memory = mib(512);                                            // of operands made up for it
+};
+
+// How free a choice is.
+enum class ChoiceMode : int {
+  kDeterministic,  // the library's first guess, whatever was timed
+  kKnown,          // as tuned before, else the first guess
+  kTimed,          // as tuned before, else timed now
+};
+
+// Threads: any; one problem is timed at a time.
 class Tuner {
  public:
-  Tuner(CudaDevice& device, TuningLimits limits) : device_(device), limits_(limits) {}
-  ~Tuner();
-  Tuner(const Tuner&) = delete;
-  Tuner& operator=(const Tuner&) = delete;
+  using Clock = std::function<std::chrono::steady_clock::time_point()>;
+  explicit Tuner(CandidateTimer& timer, TunerLimits limits = {}, Clock clock = std::chrono::steady_clock::now)
+      : timer_(timer), limits_(limits), clock_(std::move(clock)) {}
 
-  // Counts time that a caller took to make candidates.
-  void charge(std::chrono::steady_clock::duration time);
-  bool exhausted();  // no more is timed
-
-  // Puts one run of a candidate on the stream, over the memory given. An error leaves the candidate out.
-  using Run = std::function<Status(size_t candidate, std::byte* memory, CUstream stream)>;
-  // The fastest of `count`; the first one, untimed, where a bound or the memory left forbids timing.
-  // `memory`: what a run needs. REQUIRES: the device's context is current; count > 0.
-  size_t fastest(size_t count, Bytes memory, const Run& run);
+  // Settles on one of the candidates for `problem`. REQUIRES: the device's context is current.
+  // Errors: of Candidates::find().
+  Result<TuningOutcome> choose(const std::string& problem, ChoiceMode mode, Candidates& candidates,
+                               TuningChoices& choices, Tuning& tuning);
 
  private:
-  Status start();
-  Result<CUgraphExec> capture(size_t candidate, std::byte* memory, const Run& run);
-  Result<double> time_ms(size_t candidate, std::byte* memory, const Run& run);
-  Result<size_t> time_all(size_t count, Bytes memory, const Run& run);
+  // nullopt where a bound or the device forbids timing.
+  std::optional<size_t> fastest(Candidates& candidates, size_t count, Tuning& tuning);
+  std::optional<size_t> time_all(Candidates& candidates, size_t count);
 
-  std::mutex mutex_;
-  CudaDevice& device_;
-  TuningLimits limits_;
-  std::chrono::steady_clock::duration spent_{};
-  CUstream stream_ = nullptr;
-  CUevent before_ = nullptr, after_ = nullptr;
+  std::mutex mutex_;  // one problem is timed at a time
+  CandidateTimer& timer_;
+  const TunerLimits limits_;
+  const Clock clock_;
 };
 
 }  // namespace headrace::cuda

@@ -1,0 +1,25 @@
+#include "app/tuning.h"
+
+#include <algorithm>
+
+#include "cache/tuning_folder.h"
+#include "core/error.h"
+
+namespace headrace::app {
+
+Result<std::shared_ptr<Tuning>> make_tuning(const OpenOptions& options, bool on_gpu) {
+  constexpr double kLongest = 1e6;  // in seconds; nobody waits longer
+  if (!(options.tuning_seconds >= 0))
+    return invalid_argument("tuning takes a number of seconds, 0 or more; {} was given",
+                            options.tuning_seconds);
+  TuningOptions tuning;
+  tuning.deterministic = options.deterministic;
+  const std::chrono::duration<double> limit(std::min(options.tuning_seconds, kLongest));
+  tuning.limit = std::chrono::duration_cast<std::chrono::nanoseconds>(limit);
+  if (on_gpu && !options.deterministic) tuning.store = cache::open_user_tuning();
+  auto made = std::make_shared<Tuning>(std::move(tuning));
+  made->set_progress(options.progress);
+  return made;
+}
+
+}  // namespace headrace::app
