@@ -73,6 +73,8 @@ def compile(module: torch.nn.Module | ExportedProgram, inputs: Any = None, *, ir
     disable_tf32 : on a GPU, compute products of f32 exactly; by default they may round their operands to TF32
     precision : "as-is", "fp32", "bf16" or "fp16"; goes before enabled_precisions
     engine_path : where the engine file goes; by default into a temporary folder that lives as long as the module
+    tuning_seconds : on a GPU, how long kernels are tuned at most that no earlier load has tuned; 0: not at all
+    deterministic : on a GPU, compute the same in every load, to the bit: no kernel is chosen by its time
     threads, memory_limit : of the engine's runs; by default as many as there are CPUs, and no limit (bytes)
 
     torch_tensorrt's other options are known: harmless ones are accepted with a warning, see docs/python_api.md.
@@ -145,7 +147,8 @@ def _compile(module: torch.nn.Module | ExportedProgram, args: tuple[Any, ...] | 
         for warning in report.warnings:
             warnings.warn(f"compile(): {warning}", stacklevel=3)
         archive.unlink()
-        engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder, device)
+        engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder, device,
+                              tuning_seconds=options.tuning_seconds, deterministic=options.deterministic)
     except BaseException:
         folder.cleanup()
         raise

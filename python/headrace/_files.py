@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 from . import _core
-from ._module import CompiledModule, EngineModule
+from ._module import TUNING_SECONDS, CompiledModule, EngineModule
 
 
 def save(module: CompiledModule, path: str | Path) -> None:
@@ -35,7 +35,8 @@ def save(module: CompiledModule, path: str | Path) -> None:
 
 def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int = 0,
          memory_limit: int | None = None, weight_budget: int | None = None, device: str = "",
-         model: str | Path | None = None) -> CompiledModule:
+         model: str | Path | None = None, tuning_seconds: float = TUNING_SECONDS,
+         deterministic: bool = False) -> CompiledModule:
     """Opens an engine file; the options are those of `headrace.compile`.
 
     An engine for a CPU with other instructions, or for another oneDNN, is packed again first, with a warning: the file is
@@ -55,7 +56,8 @@ def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int
         It is damaged, or was made by another version or for another machine.
     """
     engine = EngineModule(Path(path), enable_weight_streaming, threads, memory_limit, device=device, weight_budget=weight_budget,
-                          model=None if model is None else Path(model))
+                          model=None if model is None else Path(model), tuning_seconds=tuning_seconds,
+                          deterministic=deterministic)
     if engine.engine.packed_again:
         warnings.warn(f"load(): '{path}' was made for another machine or version of oneDNN; its weights were packed again for "
                       "this one", stacklevel=2)

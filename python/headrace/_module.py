@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,15 @@ import torch.utils._pytree as pytree
 
 from . import _core, _specs
 
+TUNING_SECONDS = 10.0  # unless asked otherwise
 ALL_RESIDENT = 2**63 - 1  # as a weight budget: more than there can be, which is taken as all
+
+
+def _tell(tuning: _core.TuningReport) -> None:
+    if text := str(tuning):
+        logging.getLogger("headrace").info("%s", text)
+    for warning in tuning.warnings:
+        warnings.warn(warning, stacklevel=4)
 
 
 class EngineModule(torch.nn.Module):
@@ -25,16 +35,20 @@ class EngineModule(torch.nn.Module):
     folder : where the file lies in a temporary folder, the owner of that
     device : "cuda:1" to choose among GPUs; by default the first that the engine was compiled for
     model : the archive to pack the weights again from, where need be; by default the engine's name with .pt2
+    tuning_seconds, deterministic : on a GPU, how kernels are chosen; as `headrace.compile` has them
     """
 
     def __init__(self, path: Path, weight_streaming: bool, threads: int = 0, memory_limit: int | None = None,
                  folder: tempfile.TemporaryDirectory | None = None, device: str = "",
-                 weight_budget: int | None = None, model: Path | None = None) -> None:
+                 weight_budget: int | None = None, model: Path | None = None, tuning_seconds: float = TUNING_SECONDS,
+                 deterministic: bool = False) -> None:
         super().__init__()
         self.weight_streaming = weight_streaming
         self._folder = folder
         self.engine = _core.Engine(path, weight_budget=weight_budget if weight_streaming else ALL_RESIDENT, threads=threads,
-                                   memory_limit=memory_limit, device=device, model=model)
+                                   memory_limit=memory_limit, device=device, model=model,
+                                   tuning_seconds=tuning_seconds, deterministic=deterministic)
+        _tell(self.engine.tuning)
         self.budget = weight_budget  # as asked for; None: automatic
 
     def forward(self, *inputs: Any) -> tuple[Any, ...]:
@@ -108,6 +122,11 @@ class CompiledModule(torch.nn.Module):
     @property
     def engine(self) -> _core.Engine:
         return self._run_on_acc_0.engine
+
+    @property
+    def tuning(self) -> _core.TuningReport:
+        """On a GPU: the kernels that loading has tuned or knew."""
+        return self.engine.tuning
 
     def memory(self) -> _core.MemoryReport:
         """Memory held, and what the last run moved."""

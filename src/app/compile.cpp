@@ -215,7 +215,11 @@ Result<Engine> compile(const fs::path& model, const fs::path& engine, const Comp
                        CompileReport* report) {
   HR_ASSIGN(const CompileReport made, compile_file(model, engine, options));
   if (report != nullptr) *report = made;
-  return Engine::open(engine);
+  OpenOptions open;
+  open.progress = options.progress;
+  HR_ASSIGN(const app::DeviceName device, app::parse_device(options.device));
+  if (device.target.empty()) open.device = options.device;
+  return Engine::open(engine, open);
 }
 
 Result<std::string> graph_text(const fs::path& model, bool optimised, const CompileOptions& options) {

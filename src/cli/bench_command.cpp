@@ -292,6 +292,7 @@ Status bench_command(const BenchArguments& arguments, const Console& console) {
   for (const Row& row : rows) items.push_back(row_json(row, plain));
   JsonObject json;
   json.add("engine", arguments.session.engine).raw("rows", json_array(items));
+  json.raw("tuning", tuning_json(engine.tuning()));
   if (plain.bytes_per_second > 0) json.add("plain_read_bytes_per_second", plain.bytes_per_second);
   if (!plot.empty()) json.add("plot", plot);
   console.print_json(json.text());

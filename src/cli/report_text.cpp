@@ -49,6 +49,15 @@ std::string memory_json(const MemoryReport& memory) {
       .text();
 }
 
+std::string tuning_json(const TuningReport& tuning) {
+  return JsonObject()
+      .add("tuned", tuning.tuned)
+      .add("known", tuning.known)
+      .add("untuned", tuning.untuned)
+      .add("ns", tuning.ns)
+      .text();
+}
+
 std::string ports_json(const std::vector<PortInfo>& ports) {
   std::vector<std::string> items;
   for (const PortInfo& port : ports) {

@@ -14,6 +14,7 @@ std::string milliseconds(double ms);             // "9.8 ms"
 std::string rate_text(double bytes_per_second);  // "1.90 GiB/s"
 
 std::string memory_json(const MemoryReport& memory);
+std::string tuning_json(const TuningReport& tuning);
 std::string ports_json(const std::vector<PortInfo>& ports);
 std::string shape_text(const std::vector<int64_t>& shape);  // "1x128"
 std::string shape_json(const std::vector<int64_t>& shape);

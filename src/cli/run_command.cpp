@@ -115,6 +115,7 @@ Status run_command(const RunArguments& arguments, const Console& console) {
                          .add("latency_p99_ms", quantile_ms(times, 0.99))
                          .raw("outputs", outputs_json(outputs))
                          .raw("memory", memory_json(session.context.memory()))
+                         .raw("tuning", tuning_json(session.engine.tuning()))
                          .text());
   return {};
 }

@@ -52,6 +52,14 @@ void bind_reports(nb::module_& module) {
       .def_ro("last_run_ns", &MemoryReport::last_run_ns)
       .def_ro("last_read_ns", &MemoryReport::last_read_ns)
       .def_ro("last_wait_ns", &MemoryReport::last_wait_ns);
+  nb::class_<TuningReport>(module, "TuningReport",
+                           "The kernels that opening has tuned or knew; numbers of kernels.")
+      .def_ro("tuned", &TuningReport::tuned, "Chosen by timing.")
+      .def_ro("known", &TuningReport::known, "Chosen before, by this process or another one.")
+      .def_ro("untuned", &TuningReport::untuned, "Left at the library's first guess.")
+      .def_ro("ns", &TuningReport::ns, "That tuning took.")
+      .def_ro("warnings", &TuningReport::warnings, "Sentences for people.")
+      .def("__str__", &TuningReport::text);
 }
 
 }  // namespace
@@ -59,11 +67,13 @@ void bind_reports(nb::module_& module) {
 void bind_engine(nb::module_& module) {
   bind_reports(module);
   nb::class_<PyEngine>(module, "Engine", "An open engine file, and contexts to run it in.")
-      .def(
-          nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
-                   const std::string&, std::optional<int64_t>, const std::optional<std::filesystem::path>&>(),
-          "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
-          "memory_limit"_a = nb::none(), "device"_a = "", "host_limit"_a = nb::none(), "model"_a = nb::none())
+      .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
+                    const std::string&, std::optional<int64_t>, const std::optional<std::filesystem::path>&,
+                    double, bool>(),
+           "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
+           "memory_limit"_a = nb::none(), "device"_a = "", "host_limit"_a = nb::none(),
+           "model"_a = nb::none(), "tuning_seconds"_a = OpenOptions().tuning_seconds,
+           "deterministic"_a = false)
       .def("run", &PyEngine::run, "inputs"_a, nb::sig("def run(self, inputs: list | tuple) -> tuple"),
            "Runs on one entry an input, and gives one an output.")
       .def("set_weight_budget", &PyEngine::set_weight_budget, "budget"_a.none(),
@@ -87,6 +97,7 @@ void bind_engine(nb::module_& module) {
       .def_prop_ro("backend", [](PyEngine& self) { return self.engine().backend(); })
       .def_prop_ro("fingerprint", [](PyEngine& self) { return self.engine().info().fingerprint(); })
       .def_prop_ro("device", [](PyEngine& self) { return self.engine().device(); })
+      .def_prop_ro("tuning", [](PyEngine& self) { return self.engine().tuning(); })
       .def_prop_ro("path", [](PyEngine& self) { return self.engine().path(); })
       .def_prop_ro("packed_again", &PyEngine::packed_again,
                    "Whether its weights were packed again for this machine when it was opened.")

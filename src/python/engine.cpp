@@ -37,7 +37,8 @@ int64_t number_of(nb::handle object, const PortInfo& port) {
 PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional<int64_t> weight_budget,
                                 int threads, std::optional<int64_t> memory_limit, const std::string& device,
                                 std::optional<int64_t> host_limit,
-                                const std::optional<std::filesystem::path>& model) {
+                                const std::optional<std::filesystem::path>& model, double tuning_seconds,
+                                bool deterministic) {
   const auto work = [&]() -> Result<Opened> {
     nb::gil_scoped_release release;
     const auto packed_again = std::make_shared<bool>(false);  // the engine keeps what it is given
@@ -47,8 +48,8 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
     };
     // Under a limit no weight is loaded before the context says how many fit.
     const std::optional<Bytes> first = memory_limit ? std::optional(Bytes{}) : bytes(weight_budget);
-    Result<Engine> engine =
-        Engine::open(path, {first, progress, device, bytes(host_limit), model.value_or("")});
+    Result<Engine> engine = Engine::open(path, {first, progress, device, bytes(host_limit),
+                                                model.value_or(""), tuning_seconds, deterministic});
     if (!engine.ok()) return engine.status();
     const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit)};
     Result<Context> context = engine->context(options);
@@ -66,8 +67,10 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
 
 PyEngine::PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
                    std::optional<int64_t> memory_limit, const std::string& device,
-                   std::optional<int64_t> host_limit, const std::optional<std::filesystem::path>& model)
-    : PyEngine(open(path, weight_budget, threads, memory_limit, device, host_limit, model)) {}
+                   std::optional<int64_t> host_limit, const std::optional<std::filesystem::path>& model,
+                   double tuning_seconds, bool deterministic)
+    : PyEngine(open(path, weight_budget, threads, memory_limit, device, host_limit, model, tuning_seconds,
+                    deterministic)) {}
 
 PyEngine::PyEngine(Opened opened)
     : engine_(std::move(opened.engine)),

@@ -313,3 +313,12 @@ def test_progress_is_drawn_on_a_terminal_and_wiped(tool, wide):
         drawn = ""
     os.close(master)
     assert done.returncode == 0 and "measure" in drawn and drawn.endswith("\r\x1b[2K")
+
+
+def test_how_kernels_are_tuned_may_be_said_for_every_engine(tool):
+    tool.ok("compile", LATEST / "mlp.pt2", "--device", "reference")
+    report = tool.json("run", "mlp.engine", "--random", "0", "--tuning-seconds", "0", "--deterministic")
+    assert report["tuning"] == {"tuned": 0, "known": 0, "untuned": 0, "ns": 0}
+    assert "tun" not in tool.run("run", "mlp.engine", "--random", "0").stderr
+    for seconds in "-1", "nan", "long":
+        assert "tuning" in tool.error(2, "run", "mlp.engine", "--random", "0", "--tuning-seconds", seconds)

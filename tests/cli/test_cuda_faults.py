@@ -15,9 +15,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def environment(faults=""):
+def environment(tool, faults=""):
     path = os.environ.get("LD_LIBRARY_PATH")
-    return {**os.environ, "HEADRACE_FAKE_CUDA": faults, "LD_LIBRARY_PATH": f"{FAKE}:{path}" if path else str(FAKE)}
+    return {**os.environ, "HEADRACE_FAKE_CUDA": faults, "LD_LIBRARY_PATH": f"{FAKE}:{path}" if path else str(FAKE),
+            "HEADRACE_CACHE_DIR": str(tool.folder / "cache")}
 
 
 def engine(tool, model=MLP, target="sm_90"):
@@ -27,7 +28,7 @@ def engine(tool, model=MLP, target="sm_90"):
 
 
 def refused(tool, code, file, *options, faults=""):
-    return tool.error(code, "run", file, "--random", "0", *options, env=environment(faults))
+    return tool.error(code, "run", file, "--random", "0", *options, env=environment(tool, faults))
 
 
 def test_an_engine_for_another_gpu_says_what_to_compile_for(tool):
@@ -59,3 +60,17 @@ def test_a_device_without_memory_names_the_weight(tool, wide):
 def test_too_little_host_memory_to_pin_is_told(tool, wide):
     message = refused(tool, 5, engine(tool, wide[0]), "--host-limit", "4096")
     assert "are allowed" in message and "of host memory to copy" in message
+
+
+def test_a_cache_folder_that_others_can_write_to_is_not_used(tool):
+    cache = tool.folder / "cache"
+    cache.mkdir()
+    cache.chmod(0o777)
+    arguments = "run", engine(tool), "--random", "0"
+    assert f"warning: tuned choices are not kept: use the folder '{cache}': others can write to it" in tool.run(
+        *arguments, env=environment(tool)).stderr
+    assert not list(cache.iterdir())
+    assert "warning" not in tool.run(*arguments, "--deterministic", env=environment(tool)).stderr
+    cache.chmod(0o700)
+    assert "warning" not in tool.run(*arguments, env=environment(tool)).stderr
+    assert (cache / "tuning").is_dir()

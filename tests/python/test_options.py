@@ -121,3 +121,14 @@ def test_a_condition_that_cannot_be_read_gives_a_warning():
     with pytest.warns(UserWarning, match=r"only where \(L\['x'\]\.size\(\)\[0\] / 3\) < 20\.0") as caught:
         hr.dynamo.compile(program, device="reference")
     assert [w.filename for w in caught if "only where" in str(w.message)] == [__file__]
+
+
+def test_how_kernels_are_tuned_may_be_said_on_every_device(tmp_path):
+    module = compile_mlp(tuning_seconds=0, deterministic=True, engine_path=tmp_path / "mlp.engine")
+    tuning = module.tuning
+    assert (tuning.tuned, tuning.known, tuning.untuned, tuning.ns, tuning.warnings, str(tuning)) == (0, 0, 0, 0, [], "")
+    loaded = hr.load(tmp_path / "mlp.engine", deterministic=True, tuning_seconds=0.5)
+    torch.testing.assert_close(loaded(X), module(X), rtol=0, atol=0)
+    for seconds in -1, float("nan"):
+        with pytest.raises(ValueError, match="tuning takes a number of seconds, 0 or more"):
+            hr.load(tmp_path / "mlp.engine", tuning_seconds=seconds)
