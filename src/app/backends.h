@@ -40,7 +40,8 @@ struct RunBackend {
   std::unique_ptr<Packer> packer;
   std::string fingerprint;
 };
-// For one engine. `index`: of the device, where there may be several. Errors: as above.
+// For one engine. `index`: of the device, where there may be several. `tuning`: not null but where the back
+// end is part of this library. Errors: as above.
 Result<RunBackend> make_run_backend(std::string_view backend, int index, std::shared_ptr<Tuning> tuning);
 
 }  // namespace headrace::app

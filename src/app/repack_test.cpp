@@ -26,7 +26,7 @@ Plan plan_of(const std::string& kernel = "iota") {
 class Repack : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!app::make_run_backend("cpu", 0).ok()) GTEST_SKIP() << "this build has no cpu back end";
+    if (!app::make_run_backend("cpu", 0, nullptr).ok()) GTEST_SKIP() << "this build has no cpu back end";
   }
   fs::path write(const Plan& plan) const {
     const fs::path path = folder_.path() / "m.engine";
@@ -41,7 +41,7 @@ TEST_F(Repack, NeedsNoArchiveWhereThereAreNoWeights) {
   const fs::path path = write(plan_of());
   const Result<Engine> engine = Engine::open(path);
   ASSERT_TRUE(engine.ok()) << engine.status().message();
-  const std::string here = app::make_run_backend("cpu", 0).value().fingerprint;
+  const std::string here = app::make_run_backend("cpu", 0, nullptr).value().fingerprint;
   EXPECT_EQ(engine->info().fingerprint(), here);
   EXPECT_EQ(engine->graph_text().value(), "graph()");
   EXPECT_EQ(inspect_engine(path).value().fingerprint(), here) << "the file was not replaced";
