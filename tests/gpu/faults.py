@@ -98,7 +98,7 @@ def fails(kind: type[BaseException], *texts: str, call: Callable[[], object]) ->
 
 
 def same(got: torch.Tensor, want: torch.Tensor) -> None:
-    assert torch.equal(got, want), "the result changed"
+    assert torch.equal(got.cpu(), want.cpu()), "the result changed"  # on the host: the device may be full
 
 
 @case_alone
