@@ -1,55 +1,20 @@
 // Rules for ops that move elements: reshape, transpose, expand, slice, concat, pad.
 #include <algorithm>
 
+#include "passes/reshape_groups.h"
 #include "passes/simplify.h"
 
 namespace headrace::passes {
 namespace {
 
-// The next shortest runs of dims of `a` from i and of `b` from j that hold equally many elements.
-std::optional<std::pair<size_t, size_t>> next_group(const Shape& a, size_t i, const Shape& b, size_t j) {
-  for (size_t total = 2; total <= a.size() - i + b.size() - j; ++total) {
-    for (size_t of_a = 1; of_a < total; ++of_a) {
-      const size_t of_b = total - of_a;
-      if (i + of_a > a.size() || j + of_b > b.size()) continue;
-      if (element_count(std::span(a).subspan(i, of_a)) == element_count(std::span(b).subspan(j, of_b)))
-        return std::pair{of_a, of_b};
-    }
-  }
-  return std::nullopt;
-}
-
-struct Group {
-  size_t from_begin, from_count, to_begin, to_count;
-};
-
-// A reshape as groups of neighbouring dims that become groups of neighbouring dims; empty where it is none,
-// or not known.
-std::vector<Group> reshape_groups(const Shape& from, const Shape& to) {
-  for (const Dim& dim : from)
-    if (dim.is_constant() && dim.constant() == 0) return {};
-  std::vector<Group> groups;
-  size_t i = 0, j = 0;
-  while (i < from.size() && j < to.size()) {
-    const auto next = next_group(from, i, to, j);
-    if (!next) return {};
-    groups.push_back({i, next->first, j, next->second});
-    i += next->first, j += next->second;
-  }
-  if (groups.empty()) return {};
-  groups.back().from_count += from.size() - i;  // what is left are dims of size 1
-  groups.back().to_count += to.size() - j;
-  return groups;
-}
-
 // transpose(reshape(x)) as reshape(transpose(x)), where the transpose moves groups of the reshape whole: the
 // perm for x; nullopt where it does not.
 std::optional<std::vector<int64_t>> perm_before_reshape(const Shape& from, const Shape& to,
                                                         const std::vector<int64_t>& perm) {
-  const std::vector<Group> groups = reshape_groups(from, to);
+  const std::vector<ReshapeGroup> groups = reshape_groups(from, to);
   std::vector<int64_t> result;
   for (size_t at = 0; at < perm.size();) {
-    const auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) {
+    const auto group = std::find_if(groups.begin(), groups.end(), [&](const ReshapeGroup& g) {
       return g.to_begin == static_cast<size_t>(perm[at]);
     });
     if (group == groups.end() || at + group->to_count > perm.size()) return std::nullopt;
@@ -79,10 +44,10 @@ Result<bool> part_before_transpose(Graph& graph, Node* node, const Node& transpo
     moved.push_back(y[static_cast<size_t>(from)]);
     perm.push_back(from - std::count_if(y.begin(), y.begin() + from, is_one));
   }
-  const std::vector<Group> groups = reshape_groups(moved, parted);
+  const std::vector<ReshapeGroup> groups = reshape_groups(moved, parted);
   bool parts = false;
   if (groups.size() != moved.size()) return false;
-  for (const Group& group : groups) {
+  for (const ReshapeGroup& group : groups) {
     const auto dims = std::span(parted).subspan(group.to_begin, group.to_count);
     parts |= std::count_if(dims.begin(), dims.end(), [](const Dim& dim) { return !is_one(dim); }) > 1;
     if (group.from_count != 1) return false;
@@ -227,7 +192,7 @@ Result<bool> slice_of_reshape(Graph& graph, Node* node, const Node& reshape, Cut
   const Value &x = *reshape.input(0), &parted = *reshape.output();
   if (!only_sliced(parted) || cut.step != 1) return false;
   const auto axis = static_cast<size_t>(cut.axis);
-  for (const Group& group : reshape_groups(x.shape(), parted.shape())) {
+  for (const ReshapeGroup& group : reshape_groups(x.shape(), parted.shape())) {
     const size_t end = group.to_begin + group.to_count;
     if (axis < group.to_begin || axis >= end) continue;
     const auto dims = std::span(parted.shape());
