@@ -124,5 +124,13 @@ std::vector<std::string> pass_names() {
 INSTANTIATE_TEST_SUITE_P(Each, PassGolden, ::testing::ValuesIn(pass_names()),
                          [](const auto& info) { return info.param; });
 
+// docs/ir.md has a row a pass, in their order.
+TEST(Passes, AreListedInTheDocs) {
+  std::string rows = "| pass | what it does |\n|---|---|\n";
+  for (const PassInfo& pass : all_passes()) rows += fmt::format("| {} | {} |\n", pass.name, pass.doc);
+  const std::string page = read_file(fs::path(HEADRACE_SOURCE_DIR) / "docs/ir.md");
+  EXPECT_NE(page.find(rows + "\n"), std::string::npos) << "docs/ir.md must have:\n" << rows;
+}
+
 }  // namespace
 }  // namespace headrace::passes

@@ -71,10 +71,11 @@ class Maker {
 
   void add_snippet() {
     Value* (Maker::*const kTokens[])() = {
-        &Maker::unary,    &Maker::binary,      &Maker::scalar_math, &Maker::linear,       &Maker::moved,
-        &Maker::sliced,   &Maker::rms_norm,    &Maker::layer_norm,  &Maker::attention,    &Maker::rotary,
-        &Maker::expanded, &Maker::activation,  &Maker::cast_there,  &Maker::integer_math, &Maker::mlp,
-        &Maker::parted,   &Maker::length_first};
+        &Maker::unary,        &Maker::binary,           &Maker::scalar_math, &Maker::linear,
+        &Maker::moved,        &Maker::sliced,           &Maker::rms_norm,    &Maker::layer_norm,
+        &Maker::attention,    &Maker::rotary,           &Maker::expanded,    &Maker::activation,
+        &Maker::cast_there,   &Maker::integer_math,     &Maker::mlp,         &Maker::parted,
+        &Maker::length_first, &Maker::rotated_attention};
     Value* (Maker::*const kImages[])() = {&Maker::conv, &Maker::residual, &Maker::gated, &Maker::joined};
     if (pick(0, 3) != 0) {
       tokens_.push_back((this->*kTokens[pick(0, static_cast<int>(std::size(kTokens)) - 1)])());
@@ -185,6 +186,15 @@ class Maker {
     Value *x = any(tokens_), *cos = weight({4, 8}, -1, 1), *sin = weight({4, 8}, -1, 1);
     Value* half = op("concat", {op("neg", {slice(x, 2, 4, 8)}), slice(x, 2, 0, 4)}, {{"axis", int64_t{2}}});
     return op("add", {op("mul", {x, cos}), op("mul", {half, sin})});
+  }
+  Value* rotated_attention() {
+    Value *x = any(tokens_), *cos = weight({4, 4}, -1, 1), *sin = weight({4, 4}, -1, 1);
+    const int64_t groups = pick(1, 2);
+    Value* q = op("rotary", {heads(linear_of(x, 8, 8), 2), cos, sin});
+    Value* k = op("rotary", {heads(linear_of(x, 8, 4 * groups), groups), cos, pick(0, 3) ? sin : cos});
+    Value* v = heads(linear_of(x, 8, 4 * groups), groups);
+    Value* y = op("attention", {q, k, v}, {{"scale", 0.5}, {"causal", true}});
+    return op("add", {x, reshape(transpose(y, {0, 2, 1, 3}), {batch_, 4, 8})});
   }
   Value* expanded() {
     Value* row = op("expand", {weight({1, 8})}, {{"shape", Shape{4, 8}}});

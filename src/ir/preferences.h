@@ -11,7 +11,8 @@ struct Preferences {
   bool fuse_pointwise = false;  // chains of element-wise ops become one `pointwise`
   bool fuse_attention = false;  // softmax(q k^T) v patterns become `attention`
   bool fuse_norm = false;       // RMS norm and rotary written out in small ops become one op
-  bool join_matmuls = false;    // products of one input with several weights become one (Q/K/V)
+  // Products of one input with several weights become one (Q/K/V), and so does rotary of parts of that.
+  bool join_matmuls = false;
   // Element-wise functions that a matmul or conv can apply to its result ("relu", "gelu", …).
   std::vector<std::string> epilogues;
   bool fuse_residual = false;  // matmul and conv can add a tensor to their result

@@ -19,6 +19,7 @@ Result<bool> fuse_attention(ir::Graph& graph, const PassContext& context);
 Result<bool> precision(ir::Graph& graph, const PassContext& context);
 Result<bool> layout(ir::Graph& graph, const PassContext& context);
 Result<bool> join_matmuls(ir::Graph& graph, const PassContext& context);
+Result<bool> join_rotary(ir::Graph& graph, const PassContext& context);
 Result<bool> fuse_epilogues(ir::Graph& graph, const PassContext& context);
 Result<bool> fuse_pointwise(ir::Graph& graph, const PassContext& context);
 

@@ -29,6 +29,7 @@ constexpr std::array kPasses = {
     PassInfo{"precision", "floats in the precision asked for; inputs and outputs stay", precision},
     PassInfo{"layout", "convolutions and what lies between them in channels-last order", layout},
     PassInfo{"join_matmuls", "products of one input with several weights become one", join_matmuls},
+    PassInfo{"join_rotary", "rotary of neighbouring heads of one product becomes one", join_rotary},
     PassInfo{"fuse_epilogues", "residual and activation into the matmul or conv before them", fuse_epilogues},
     PassInfo{"fuse_pointwise", "chains of element-wise ops become one", fuse_pointwise},
 };
