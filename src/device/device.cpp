@@ -1,10 +1,33 @@
 #include "device/device.h"
 
+#include <string>
 #include <utility>
 
 #include "core/error.h"
 
 namespace headrace {
+namespace {
+
+// An allocation that is replaced where it is too small.
+class PlainMemory final : public GrowableMemory {
+ public:
+  PlainMemory(Device& device, std::string_view what) : device_(device), what_(what) {}
+  std::byte* data() const override { return memory_.data(); }
+  Bytes size() const override { return memory_.size(); }
+  Status resize(Bytes size) override {
+    if (size > Bytes{} && size <= memory_.size()) return {};
+    memory_ = {};  // before the new one: both at once could pass a limit
+    HR_ASSIGN(memory_, device_.allocate(size, what_));
+    return {};
+  }
+
+ private:
+  Device& device_;
+  const std::string what_;
+  Allocation memory_;
+};
+
+}  // namespace
 
 Allocation::Allocation(Allocation&& other) noexcept
     : device_(std::exchange(other.device_, nullptr)),
@@ -37,6 +60,10 @@ Result<Allocation> Device::allocate(Bytes size, std::string_view what) {
   allocation.device_ = this;
   allocation.size_ = whole;
   return allocation;
+}
+
+std::unique_ptr<GrowableMemory> Device::make_growable(std::string_view what) {
+  return std::make_unique<PlainMemory>(*this, what);
 }
 
 }  // namespace headrace

@@ -37,6 +37,21 @@ class Allocation {
   Bytes size_;
 };
 
+// Memory whose size changes: an arena. Freed and uncounted when it dies.
+//
+// Where the device reserves addresses, growth keeps data() and the bytes that are there, and growth that
+// fails leaves all as it was. Elsewhere the memory is another one when it has grown, and none where that
+// failed. Threads: one at a time.
+class GrowableMemory {
+ public:
+  virtual ~GrowableMemory() = default;
+  virtual std::byte* data() const = 0;  // nullptr where there has never been a byte
+  virtual Bytes size() const = 0;       // as counted: a multiple of Device::growth_unit()
+  // To at least `size` bytes; pieces that are not needed for that are given back, and all of them for none.
+  // REQUIRES: work that is not over uses no byte that goes; nothing waits for it. Errors: kExhausted.
+  virtual Status resize(Bytes size) = 0;
+};
+
 // Work in order. On the CPU enqueued work has run already.
 class Queue {
  public:
@@ -77,6 +92,9 @@ class Device {
   // At least `size` bytes at a page's start (on a GPU: at a multiple of 256), counted. `what` names it in the
   // error. Errors: kExhausted with asked, used and limit.
   Result<Allocation> allocate(Bytes size, std::string_view what);
+  // Of no bytes yet. Borrows the device; `what` names it in errors.
+  virtual std::unique_ptr<GrowableMemory> make_growable(std::string_view what);
+  virtual Bytes growth_unit() const { return kReadAlignment; }  // what its sizes are multiples of
   // Errors: kUnavailable, kExhausted (descriptors). `fd` is borrowed and must outlive the reader.
   virtual Result<std::unique_ptr<FileReader>> open_reader(int fd, std::string_view name) = 0;
   virtual std::unique_ptr<Queue> make_queue() = 0;

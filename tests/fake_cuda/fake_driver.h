@@ -3,7 +3,8 @@
 // Streams work at once; captures, graphs, registered memory and what each call refuses follow the driver's
 // documentation. There are no kernels. HEADRACE_FAKE_CUDA, read at every call, changes it:
 // "version=12040 devices=0 driver_takes=1000 cuMemHostRegister=801", where a function's name gives the error
-// that it returns, driver_takes is memory in use beside what was allocated, and context what a context takes.
+// that it returns, driver_takes is memory in use beside what was allocated, context what a context takes,
+// reservable_mib the addresses that can be reserved in all, and reserves=0 a device that reserves none.
 #pragma once
 
 #include <cuda.h>
@@ -44,10 +45,23 @@ struct Event {
   std::vector<size_t> last;
 };
 
+// Memory without an address, and a place where it is mapped.
+struct Created {
+  size_t size = 0;
+  int references = 0;  // its handle, and where it is mapped
+};
+struct Mapped {
+  size_t size = 0;
+  CUmemGenericAllocationHandle memory = 0;
+};
+
 // The driver's whole state; never freed, as the driver's own is not.
 struct State {
   std::mutex mutex;
-  std::map<std::byte*, size_t> device, pinned, registered;
+  std::map<std::byte*, size_t> device, pinned, registered, reserved;
+  std::map<std::byte*, Mapped> mapped;
+  std::map<CUmemGenericAllocationHandle, Created> created;
+  CUmemGenericAllocationHandle handles = 0;
   size_t used = 0;
   int retained = 0;  // of the context
   cuuint64_t captures = 0;

@@ -9,8 +9,8 @@
 
 #include "core/error.h"
 #include "core/trace.h"
-#include "core/units.h"
 #include "device/cuda/cuda_file.h"
+#include "device/cuda/cuda_memory.h"
 #include "device/cuda/cuda_queue.h"
 #include "device/cuda/nvml.h"
 
@@ -57,9 +57,16 @@ class Gpu final : public CudaDevice {
   }
   bool owns(const void* data) const override;
 
-  Bytes used() const override { return {used_}; }
-  Bytes peak() const override { return {peak_}; }
-  Bytes available() const override { return memory().free; }
+  std::unique_ptr<GrowableMemory> make_growable(std::string_view what) override {
+    if (granularity_ == Bytes{}) return Device::make_growable(what);
+    return make_reserved_range(*this, count_, granularity_, what);
+  }
+  Bytes growth_unit() const override {
+    return granularity_ == Bytes{} ? Device::growth_unit() : granularity_;
+  }
+  Bytes used() const override { return count_.used(); }
+  Bytes peak() const override { return count_.peak(); }
+  Bytes available() const override { return free_memory(*this).free; }
   int64_t now_ns() const override { return monotonic_ns(); }
   Bytes driver_bytes() const override { return {driver_}; }
   Bytes block() const override { return mib(2); }
@@ -71,11 +78,7 @@ class Gpu final : public CudaDevice {
   void free_bytes(std::byte* data, Bytes size) override;
 
  private:
-  struct Memory {
-    Bytes free, total;
-  };
   Status start();
-  Memory memory() const;
   Status ask(int& value, CUdevice_attribute attribute, std::string_view what) const {
     return check(api_.cuDeviceGetAttribute(&value, attribute, handle_),
                  fmt::format("ask CUDA device {} for its {}", index_, what));
@@ -88,7 +91,9 @@ class Gpu final : public CudaDevice {
   std::string name_;
   int sm_ = 0, multiprocessors_ = 0, shared_memory_ = 0;
   Captures captures_;
-  std::atomic<int64_t> used_ = 0, peak_ = 0, driver_ = 0;
+  MemoryCount count_;
+  Bytes granularity_;  // of ranges of reserved addresses; none where there are none
+  std::atomic<int64_t> driver_ = 0;
 
   std::mutex watch_mutex_;  // guards the two below
   int watches_ = 0;
@@ -135,6 +140,7 @@ Status Gpu::start() {
   context_ = context;
   const std::optional<Bytes> after = before ? nvml->used() : std::nullopt;
   if (after && *after > *before && *after - *before <= kLargestContext) driver_ = (*after - *before).count;
+  HR_ASSIGN(granularity_, range_granularity(*this));
   return {};
 }
 
@@ -154,24 +160,17 @@ bool Gpu::owns(const void* data) const {
          ordinal == index_;
 }
 
-Gpu::Memory Gpu::memory() const {
-  const CurrentContext current(*this);
-  size_t free = 0, total = 0;
-  if (api_.cuMemGetInfo(&free, &total) != CUDA_SUCCESS) return {};  // a failed device has no room
-  return {{static_cast<int64_t>(free)}, {static_cast<int64_t>(total)}};
-}
-
 void Gpu::begin_watch() {
   const std::lock_guard lock(watch_mutex_);
   if (watches_++ > 0) return;
-  const Memory now = memory();
+  const FreeMemory now = free_memory(*this);
   not_ours_ = now.total - now.free - used();
 }
 
 void Gpu::end_watch() {
   const std::lock_guard lock(watch_mutex_);
   if (--watches_ > 0) return;
-  const Memory now = memory();
+  const FreeMemory now = free_memory(*this);
   const Bytes grown = now.total - now.free - used() - not_ours_;
   if (now.total == Bytes{} || std::abs(grown.count) > kMostWatched.count) return;
   driver_ = std::max<int64_t>(0, driver_ + grown.count);
@@ -181,27 +180,15 @@ Result<std::byte*> Gpu::allocate_bytes(Bytes size, std::string_view what) {
   const CurrentContext current(*this);
   CUdeviceptr data = 0;
   const CUresult result = api_.cuMemAlloc(&data, static_cast<size_t>(size.count));
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-    const Memory all = memory();
-    return exhausted("cannot allocate {} for {} on CUDA device {} ({}): {} in use here, {} of {} free",
-                     to_text(size), what, index_, name_, to_text(used()), to_text(all.free),
-                     to_text(all.total));
-  }
-  if (result != CUDA_SUCCESS) {
-    return check(
-        result, fmt::format("allocate {} for {} on CUDA device {} ({})", to_text(size), what, index_, name_));
-  }
-  const int64_t now = used_.fetch_add(size.count) + size.count;
-  int64_t peak = peak_;
-  while (peak < now && !peak_.compare_exchange_weak(peak, now)) {
-  }
+  if (result != CUDA_SUCCESS) return allocation_error(*this, result, size, what);
+  count_.add(size);
   return reinterpret_cast<std::byte*>(data);
 }
 
 void Gpu::free_bytes(std::byte* data, Bytes size) {
   const CurrentContext current(*this);
   (void)api_.cuMemFree(reinterpret_cast<CUdeviceptr>(data));  // waits for work that may still use it
-  used_ -= size.count;
+  count_.remove(size);
 }
 
 }  // namespace

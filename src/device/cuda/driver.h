@@ -18,6 +18,8 @@ namespace headrace::cuda {
   X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease)                                                 \
   X(cuCtxPushCurrent) X(cuCtxPopCurrent) X(cuCtxSynchronize)                                               \
   X(cuMemAlloc) X(cuMemFree) X(cuMemGetInfo) X(cuMemAllocHost) X(cuMemFreeHost)                            \
+  X(cuMemGetAllocationGranularity) X(cuMemAddressReserve) X(cuMemAddressFree)                              \
+  X(cuMemCreate) X(cuMemRelease) X(cuMemMap) X(cuMemUnmap) X(cuMemSetAccess)                               \
   X(cuMemHostRegister) X(cuMemHostUnregister) X(cuMemHostGetDevicePointer) X(cuPointerGetAttribute)        \
   X(cuMemcpyAsync) X(cuMemsetD8Async)                                                                      \
   X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamWaitEvent)                         \

@@ -58,6 +58,13 @@ Status FakeQueuedDevice::check(const Work& work) {
 
 Status FakeQueuedDevice::check_range(const Work& work, const std::byte* data, Bytes size) const {
   const std::lock_guard lock(mutex_);
+  if (auto next = ranges_.lower_bound(data + size.count); next != ranges_.begin()) {
+    const auto& [begin, range] = *std::prev(next);
+    if (data < begin + range.reserved.count &&
+        (data < begin || data + size.count > begin + range.mapped.count)) {
+      return internal_error("{}: touches reserved addresses where there is no memory", work.what);
+    }
+  }
   // The last run of memory that begins before the range's end is the only one that can hold its begin.
   if (auto next = freed_.lower_bound(const_cast<std::byte*>(data) + size.count); next != freed_.begin()) {
     const auto& [begin, count] = *std::prev(next);
@@ -126,13 +133,17 @@ Result<std::unique_ptr<CopySource>> FakeQueuedDevice::open_source(int fd, Bytes 
 bool FakeQueuedDevice::owns(const void* data) const {
   const std::lock_guard lock(mutex_);
   const auto* at = static_cast<const std::byte*>(data);
+  const auto range = ranges_.upper_bound(at);
+  if (range != ranges_.begin() && at < std::prev(range)->first + std::prev(range)->second.mapped.count) {
+    return true;
+  }
   const auto next = alive_.upper_bound(at);
   return next != alive_.begin() && at < std::prev(next)->first + std::prev(next)->second.count;
 }
 
 Bytes FakeQueuedDevice::available() const { return {std::max<int64_t>(0, limit_ - used_)}; }
 
-Result<std::byte*> FakeQueuedDevice::allocate_bytes(Bytes size, std::string_view what) {
+Status FakeQueuedDevice::count(Bytes size, std::string_view what) {
   if (allocation_to_fail_.due()) {
     return exhausted("cannot allocate {} bytes for {}: the fake device failed", size.count, what);
   }
@@ -142,16 +153,21 @@ Result<std::byte*> FakeQueuedDevice::allocate_bytes(Bytes size, std::string_view
     return exhausted("cannot allocate {} for {}: {} in use, {} at most", to_text(size), what,
                      to_text(Bytes{before}), to_text(Bytes{limit_}));
   }
+  const int64_t now = before + size.count;
+  int64_t peak = peak_;
+  while (peak < now && !peak_.compare_exchange_weak(peak, now)) {
+  }
+  return {};
+}
+
+Result<std::byte*> FakeQueuedDevice::allocate_bytes(Bytes size, std::string_view what) {
+  HR_TRY(count(size, what));
   auto data = memory_.allocate(size, {INT64_MAX}, what);
   if (!data.ok()) {
     used_ -= size.count;
     return data;
   }
   std::memset(*data, kFreedByte, static_cast<size_t>(size.count));  // a GPU clears nothing
-  const int64_t now = before + size.count;
-  int64_t peak = peak_;
-  while (peak < now && !peak_.compare_exchange_weak(peak, now)) {
-  }
   const std::lock_guard lock(mutex_);
   alive_[*data] = size;
   return data;

@@ -28,6 +28,7 @@ struct FakeQueuedOptions {
   int64_t work_ns = 1000;  // on the clock, for each
   bool pins_files = true;  // sources are capturable, while `host_limit` allows it
   Bytes ring = kib(64);    // else; copied through by the host
+  bool reserves = true;    // addresses for memory that grows, which then comes in units of 16 KiB
 };
 
 // Work of the test's own, as a back end's kernels put theirs on a stream. What make_queue and make_work_queue
@@ -73,6 +74,8 @@ class FakeQueuedDevice : public QueuedDevice {
   Result<std::unique_ptr<CopySource>> open_source(int fd, Bytes begin, Bytes size, Bytes host_limit,
                                                   std::string_view name) override;
   bool owns(const void* data) const override;
+  std::unique_ptr<GrowableMemory> make_growable(std::string_view what) override;
+  Bytes growth_unit() const override { return options_.reserves ? kib(16) : Device::growth_unit(); }
   Bytes used() const override { return {used_.load()}; }
   Bytes peak() const override { return {peak_.load()}; }
   Bytes available() const override;
@@ -89,17 +92,23 @@ class FakeQueuedDevice : public QueuedDevice {
   friend class FakeStream;
   friend class FakeSource;
   friend class FakeFileReader;
+  friend class FakeRange;
+  struct Range {
+    Bytes reserved, mapped;
+  };
   Status check(const Work& work);
   Status check_range(const Work& work, const std::byte* data, Bytes size) const;
   Status call(std::string_view what);  // at the start of each call of a queue
   Status mistake(Status what);         // fails the device and gives `what`
   Status read(int fd, Bytes offset, Bytes size, std::byte* out, std::string_view name);
+  Status count(Bytes size, std::string_view what);  // as allocated, where the limit allows it
 
   const FakeQueuedOptions options_;
   HostMemory memory_;
-  mutable std::mutex mutex_;  // guards the two maps
+  mutable std::mutex mutex_;  // guards the three maps
   std::map<const std::byte*, Bytes> alive_;
   std::map<std::byte*, Bytes> freed_;  // stays mapped, so that late work is found out and not killed
+  std::map<const std::byte*, Range> ranges_;
   std::atomic<int64_t> limit_, used_ = 0, peak_ = 0, driver_ = 0;
   mutable std::atomic<int64_t> clock_ns_ = 0;
   Countdown copy_to_fail_, call_to_fail_, read_to_fail_, allocation_to_fail_;
