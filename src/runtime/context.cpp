@@ -31,14 +31,19 @@ class ContextImpl::RunMark {
   const bool taken_;
 };
 
-ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOptions& options)
+ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, std::shared_ptr<Pool> pool,
+                         const ContextOptions& options)
     : engine_(std::move(engine)),
+      pool_(std::move(pool)),
+      shares_pool_(options.pool != nullptr),
       plan_(engine_->plan()),
       threads_(options.threads > 0 ? options.threads : usable_cpus()),
       prepared_limit_(options.prepared_shapes > 0  ? static_cast<size_t>(options.prepared_shapes)
                       : engine_->device().queued() ? 256
                                                    : 16),
-      streamer_(engine_->device(), engine_->file(), engine_->identity()),
+      arena_(pool_->arena()),
+      streamer_(engine_->device(), engine_->file(), engine_->identity(), pool_->scratch(),
+                shares_pool_ ? Streamer::Ahead::kOfThisRun : Streamer::Ahead::kOfTheNextToo),
       buffers_(plan_.buffers.size()),
       rows_(plan_.weights.size()),
       output_buffers_(plan_.outputs.size(), kNone),
@@ -56,7 +61,7 @@ ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOption
     }
   }
   if (QueuedDevice* const device = engine_->device().queued()) {
-    queued_run_ = std::make_unique<QueuedRun>(*device, engine_->file());
+    queued_run_ = std::make_unique<QueuedRun>(*device, engine_->file(), *pool_);
   } else {
     queue_ = engine_->device().make_queue();
   }
@@ -69,7 +74,7 @@ ContextImpl::~ContextImpl() {
   queued_run_.reset();  // waits for its runs
   shapes_.clear();
   states_.clear();
-  arena_ = {};
+  (void)arena_.resize({});
 }
 
 Result<DimBindings> ContextImpl::bind(std::span<const Tensor> inputs) const {
@@ -142,7 +147,7 @@ Status ContextImpl::check_outputs(const ShapePlan& shape, std::span<const Tensor
 }
 
 MemoryNeed ContextImpl::need_of(const ShapePlan& shape, Bytes arena) const {
-  return memory_need_of(plan_, engine_->planner(), engine_->always_resident(), shape, arena,
+  return memory_need_of(plan_, engine_->planner(), engine_->always_resident(), shape, engine_->counted(arena),
                         engine_->driver_charged());
 }
 
@@ -159,32 +164,32 @@ Status ContextImpl::charge_driver(const ShapePlan& shape) {
   if (!limit_ || !queued_run_ || engine_->driver_taken() <= charged_) return {};
   HR_TRY(settle());
   give_up_scratch();
-  const MemoryNeed need = need_of(shape, arena_.size());
+  const MemoryNeed need = need_of(shape, pool_->arena().size());
   if (need.least > *limit_) return limit_too_small(engine_->file(), *limit_, need, shape.dims);
   return take_room(need);
 }
 
 Status ContextImpl::make_arena(const ShapePlan& shape, Bytes arena) {
-  if (arena <= arena_.size()) return {};
-  HR_TRY(settle());
+  if (arena > arena_.size() || !arena_.is_there()) HR_TRY(grow_arena(shape, arena));
+  arena_data_ = arena_.data();
+  return {};
+}
+
+Status ContextImpl::grow_arena(const ShapePlan& shape, Bytes arena) {
+  HR_TRY(settle());  // where the device reserves no addresses, the former one goes
   const DriverWatch watch(engine_->device());
-  ++arena_version_;
-  arena_ = {};  // before the new one: both at once could pass the limit
-  arena_bytes_ = 0;
   if (limit_) {
     give_up_scratch();
     const MemoryNeed need = need_of(shape, arena);
     if (need.least > *limit_) return limit_too_small(engine_->file(), *limit_, need, shape.dims);
     HR_TRY(take_room(need));
   }
-  auto memory = engine_->device().allocate(arena, "the arena");
-  if (!memory.ok() && memory.status().code() == Code::kExhausted && engine_->weight_budget_is_auto()) {
-    HR_TRY(engine_->give_way(arena));
-    memory = engine_->device().allocate(arena, "the arena");
+  Status status = arena_.resize(arena);
+  if (status.code() == Code::kExhausted && engine_->weight_budget_is_auto()) {
+    HR_TRY(engine_->give_way(engine_->counted(arena) - pool_->arena().size()));
+    status = arena_.resize(arena);
   }
-  if (!memory.ok()) return memory.status();
-  arena_ = *std::move(memory);
-  arena_bytes_ = arena_.size().count;
+  HR_TRY(status);
   workspace_bytes_ = std::max(workspace_bytes_.load(), shape.workspace.count);
   return {};
 }
@@ -207,7 +212,6 @@ void ContextImpl::drop_scratch() {
   const DriverWatch watch(engine_->device());
   if (queued_run_) queued_run_->drop();
   streamer_.drop();
-  scratch_bytes_ = 0;
   version_ = 0;
 }
 
@@ -221,13 +225,9 @@ Status ContextImpl::configure_streams(const std::vector<bool>& resident, Bytes s
   const WeightPlanner& planner = engine_->planner();
   if (queued_run_) {
     const DriverWatch watch(engine_->device());
-    HR_TRY(queued_run_->configure(planner.schedule(resident, scratch_limit), engine_->source()));
-    scratch_bytes_ = queued_run_->scratch().count;
-    return {};
+    return queued_run_->configure(planner.schedule(resident, scratch_limit), engine_->source());
   }
-  HR_TRY(streamer_.configure(planner.schedule(resident, scratch_limit), planner.row_buffer(resident)));
-  scratch_bytes_ = streamer_.memory().count;
-  return {};
+  return streamer_.configure(planner.schedule(resident, scratch_limit), planner.row_buffer(resident));
 }
 
 // Where gathers find the rows of the weights that are read by rows, on the host.
@@ -253,6 +253,7 @@ void ContextImpl::place_rows(const std::vector<bool>& resident) {
 
 // Takes in which groups are resident now: a new schedule and scratch for the others, and all addresses.
 Status ContextImpl::follow_residency() {
+  version_ = 0;
   const WeightPlanner& planner = engine_->planner();
   const Residency& residency = engine_->residency();
   const std::vector<bool> resident = residency.resident();
@@ -284,6 +285,8 @@ Result<std::vector<Tensor>> ContextImpl::run(std::span<const Tensor> inputs,
                                              std::span<const Tensor> outputs) {
   const RunMark mark(running_);
   HR_TRY(mark.status());
+  const Pool::Use use(*pool_);
+  HR_TRY(use.status());
   HR_ASSIGN(const ShapePlan* shape, find_shape(inputs));
   if (!outputs.empty() && outputs.size() != plan_.outputs.size()) HR_TRY(check_outputs(*shape, outputs));
   std::vector<Tensor> results(plan_.outputs.size());
@@ -304,6 +307,8 @@ Result<std::vector<Tensor>> ContextImpl::run(std::span<const Tensor> inputs,
 Status ContextImpl::run_into(std::span<const Tensor> inputs, std::span<const Tensor> outputs) {
   const RunMark mark(running_);
   HR_TRY(mark.status());
+  const Pool::Use use(*pool_);
+  HR_TRY(use.status());
   HR_ASSIGN(const ShapePlan* shape, find_shape(inputs));
   return run_marked(*shape, inputs, outputs);
 }
@@ -313,6 +318,10 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   HR_TRY(mark.status());
   if (limit && *limit < Bytes{}) {
     return invalid_argument("a memory limit is not negative: {} bytes", limit->count);
+  }
+  if (limit && shares_pool_) {
+    return unsupported(
+        "a memory limit is for what one context holds; a context in a shared pool can have none");
   }
   if (!limit) {
     HR_TRY(engine_->set_room(*this, std::nullopt));
@@ -327,9 +336,7 @@ Status ContextImpl::set_memory_limit(std::optional<Bytes> limit) {
   HR_TRY(settle());
   const DriverWatch watch(engine_->device());
   const std::optional<Bytes> before = std::exchange(limit_, limit);
-  ++arena_version_;
-  arena_ = {};  // made again for the next run, inside the new limit
-  arena_bytes_ = 0;
+  (void)arena_.resize({});  // made again for the next run, inside the new limit
   give_up_scratch();
   const Status status = take_room(need);
   if (!status.ok()) limit_ = before;
@@ -342,12 +349,16 @@ MemoryReport ContextImpl::memory() const {
   report.weight_budget = engine_->weight_budget();
   report.resident = engine_->resident();
   report.always_resident = engine_->always_resident();
-  report.scratch = {scratch_bytes_};
-  report.arena = {arena_bytes_};
+  report.scratch = pool_->scratch().size();
+  report.arena = pool_->arena().size();
   report.workspace = {workspace_bytes_};
   report.states = {state_bytes_};
   report.device_used = engine_->device().used();
   report.device_peak = engine_->device().peak();
+  if (pool_->device() != &engine_->device()) {  // the host's, counted at another engine
+    report.device_used += report.scratch + report.arena;
+    report.device_peak += report.scratch + report.arena;
+  }
   if (const QueuedDevice* const device = engine_->device().queued()) report.driver = device->driver_bytes();
   report.host_pinned = engine_->host_pinned();
   std::lock_guard lock(report_mutex_);

@@ -9,6 +9,7 @@
 
 #include "runtime/engine.h"
 #include "runtime/engine_impl.h"
+#include "runtime/pool.h"
 #include "runtime/queued_run.h"
 #include "runtime/row_source.h"
 #include "runtime/shape_plan.h"
@@ -19,7 +20,8 @@ namespace headrace::runtime {
 
 class ContextImpl : public Context {
  public:
-  ContextImpl(std::shared_ptr<EngineImpl> engine, const ContextOptions& options);
+  // `pool` is the engine's device's; options.pool, or the context's own.
+  ContextImpl(std::shared_ptr<EngineImpl> engine, std::shared_ptr<Pool> pool, const ContextOptions& options);
   ~ContextImpl() override;
 
   Result<DimBindings> bind(std::span<const Tensor> inputs) const override;
@@ -55,6 +57,7 @@ class ContextImpl : public Context {
   Status take_room(const MemoryNeed& need);
   Status charge_driver(const ShapePlan& shape);
   Status make_arena(const ShapePlan& shape, Bytes arena);
+  Status grow_arena(const ShapePlan& shape, Bytes arena);
   Status make_states(const ShapePlan& shape);
   Status follow_residency();
   Status configure_streams(const std::vector<bool>& resident, Bytes scratch_limit);
@@ -74,6 +77,8 @@ class ContextImpl : public Context {
   Status run_marked(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
 
   const std::shared_ptr<EngineImpl> engine_;
+  const std::shared_ptr<Pool> pool_;
+  const bool shares_pool_;
   const Plan& plan_;
   const int threads_;
   const size_t prepared_limit_;
@@ -86,8 +91,8 @@ class ContextImpl : public Context {
   std::vector<int64_t> key_;
   std::vector<Staged> staged_;
 
-  Allocation arena_;
-  uint64_t arena_version_ = 1;  // changes with its address
+  PoolMemory::Share arena_;
+  std::byte* arena_data_ = nullptr;  // in this run
   std::vector<Allocation> states_;
   Streamer streamer_;
   uint64_t version_ = 0;  // of the residency that streamer_, buffers_ and rows_ follow
@@ -104,7 +109,7 @@ class ContextImpl : public Context {
   StepTimes step_times_;
   Trace* trace_ = nullptr;
   Progress progress_;
-  std::atomic<int64_t> arena_bytes_ = 0, workspace_bytes_ = 0, state_bytes_ = 0, scratch_bytes_ = 0;
+  std::atomic<int64_t> workspace_bytes_ = 0, state_bytes_ = 0;
   mutable std::mutex report_mutex_;  // guards the two below
   Streamer::Statistics last_;
   int64_t last_run_ns_ = 0;

@@ -11,8 +11,8 @@ Status ContextImpl::execute_queued(const ShapePlan& shape, std::span<const Tenso
     if (progress_ && !progress_({"run", step, steps})) return unavailable("cancelled");
     return {};
   };
-  const QueuedWork work = {plan_,          shape,  buffers_, rows_,    arena_.data(),  staged_,
-                           group_buffers_, inputs, outputs,  version_, arena_version_, before_step};
+  const QueuedWork work = {plan_,          shape,  buffers_, rows_,    arena_data_, staged_,
+                           group_buffers_, inputs, outputs,  version_, before_step};
   return queued_run_->run(work, shapes_.front().captured);  // find_shape has put it there
 }
 

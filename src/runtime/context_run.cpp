@@ -76,7 +76,7 @@ void ContextImpl::place(const ShapePlan& shape, std::span<const Tensor> inputs,
                         std::span<const Tensor> outputs) {
   for (size_t i = 0; i < buffers_.size(); ++i) {
     const Buffer& buffer = plan_.buffers[i];
-    if (buffer.kind == BufferKind::kArena) buffers_[i] = arena_.data() + shape.arena_offsets[i].count;
+    if (buffer.kind == BufferKind::kArena) buffers_[i] = arena_data_ + shape.arena_offsets[i].count;
     if (buffer.kind == BufferKind::kState) buffers_[i] = states_[static_cast<size_t>(buffer.index)].data();
   }
   const auto or_nothing = [](std::byte* data) { return data ? data : kNothing; };
@@ -89,7 +89,7 @@ void ContextImpl::place(const ShapePlan& shape, std::span<const Tensor> inputs,
     if (buffer != kNone) buffers_[static_cast<size_t>(buffer)] = or_nothing(outputs[i].data());
   }
   for (const Staged& staged : staged_) {
-    std::byte* at = arena_.data() + staged.offset.count;
+    std::byte* at = arena_data_ + staged.offset.count;
     buffers_[static_cast<size_t>(staged.buffer)] = at;
     if (!staged.is_output && !queued_run_) copy_to_dense(inputs[staged.index], at);
   }
@@ -119,7 +119,7 @@ Status ContextImpl::run_step(const ShapePlan& shape, StepIndex step) {
   const auto index = static_cast<size_t>(step);
   const int64_t waited = rows_wait_ns();
   const int64_t begin = engine_->device().now_ns();
-  const Addresses at{buffers_, rows_, arena_.data() + shape.workspaces[index].count};
+  const Addresses at{buffers_, rows_, arena_data_ + shape.workspaces[index].count};
   if (Status status = shape.prepared->enqueue(step, at, *queue_); !status.ok()) {
     const Step& what = plan_.steps[index];
     return status.with_context(fmt::format("{} '{}'", what.kernel, what.label));
@@ -171,7 +171,8 @@ void ContextImpl::note_run(int64_t begin_ns) {
 
 Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inputs,
                             std::span<const Tensor> outputs) {
-  if (version_ != engine_->version()) HR_TRY(follow_residency());
+  const bool moved = queued_run_ ? queued_run_->has_moved() : streamer_.has_moved();
+  if (version_ != engine_->version() || moved) HR_TRY(follow_residency());
   const int64_t begin = engine_->device().now_ns();
   place(shape, inputs, outputs);
   if (queued_run_) {

@@ -104,7 +104,7 @@ EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIden
       source_(std::move(source)),
       host_limit_(host_limit),
       host_pinned_(source_.source ? source_.source->host_bytes().count : 0),
-      planner_(file_.plan(), row_access(source_)),
+      planner_(file_.plan(), row_access(source_), device_->growth_unit()),
       residency_(*device_, file_, identity, source_) {
   const std::vector<bool> all(planner_.groups().size(), true);
   if (QueuedDevice* const queued = device_->queued())
@@ -344,8 +344,10 @@ Result<std::shared_ptr<Context>> EngineImpl::make_context(ContextOptions options
         "were given",
         options.threads, options.prepared_shapes);
   }
+  std::shared_ptr<Pool> pool = options.pool ? options.pool : std::make_shared<Pool>();
+  HR_TRY(pool->bind(device_));
   auto self = std::static_pointer_cast<EngineImpl>(shared_from_this());
-  auto context = std::make_shared<ContextImpl>(std::move(self), options);
+  auto context = std::make_shared<ContextImpl>(std::move(self), std::move(pool), options);
   if (options.memory_limit) HR_TRY(context->set_memory_limit(options.memory_limit));
   return std::shared_ptr<Context>(std::move(context));
 }
@@ -353,7 +355,8 @@ Result<std::shared_ptr<Context>> EngineImpl::make_context(ContextOptions options
 Result<MemoryNeed> EngineImpl::memory_need(const DimBindings& dims, int threads) {
   HR_TRY(check_profile(plan(), dims));
   HR_ASSIGN(const auto shape, shape_plan(dims, threads > 0 ? threads : usable_cpus()));
-  return memory_need_of(plan(), planner_, always_resident_, *shape, arena_of(*shape), driver_charged());
+  return memory_need_of(plan(), planner_, always_resident_, *shape, counted(arena_of(*shape)),
+                        driver_charged());
 }
 
 }  // namespace headrace::runtime

@@ -1,8 +1,9 @@
 // Engine and Context: a plan that runs, inside the memory it is given.
 //
-// Residency belongs to the Engine and is shared by its contexts; arena, states and scratch belong to a
-// Context. A weight budget says how many bytes of streamable weights may be resident; the rest streams from
-// the engine file through scratch slots, ahead of use. Results do not depend on the budget, to the bit.
+// Residency belongs to the Engine and is shared by its contexts; states belong to a Context, arena and
+// scratch to its Pool, which others may have too that never run at once. A weight budget says how many bytes
+// of streamable weights may be resident; the rest streams from the engine file through scratch slots, ahead
+// of use. Results do not depend on the budget, to the bit.
 #pragma once
 
 #include <cstdint>
@@ -30,11 +31,14 @@ struct EngineOptions {
   std::optional<Bytes> host_limit;     // of host memory pinned for a queued device; absent: what is free
 };
 
+class Pool;
+
 struct ContextOptions {
   int threads = 0;  // 0: usable_cpus()
   std::optional<Bytes>
       memory_limit;         // everything: resident + scratch + arena + states + workspace + literals + driver
   int prepared_shapes = 0;  // sets of shapes kept ready (LRU); 0: 16, and 256 on queued devices
+  std::shared_ptr<Pool> pool;  // of arena and scratch, with others; nullptr: one of the context's own
 };
 
 // What memory is held, from the allocator; and what the last run moved.
@@ -43,8 +47,8 @@ struct MemoryReport {
   Bytes weight_budget;    // in force
   Bytes resident;         // streamable weights in memory now; <= weight_budget
   Bytes always_resident;  // small weights and literals
-  Bytes scratch;          // slots for streamed weights
-  Bytes arena;            // activations of the largest shape so far
+  Bytes scratch;          // slots for streamed weights; of the pool
+  Bytes arena;            // activations of the largest shape so far; of the pool
   Bytes workspace;        // part of the arena: kernels' scratchpads
   Bytes states;
   Bytes device_used;  // as the allocator counts, all of the above
@@ -86,13 +90,13 @@ class Engine : public std::enable_shared_from_this<Engine> {
   // Errors: kInvalidArgument (negative), kExhausted, kUnavailable (a read failed).
   virtual Status set_weight_budget(std::optional<Bytes> budget) = 0;  // nullopt: auto
   // Errors: kExhausted, with asked, needed and least, where the limit is too small for the profile's opt
-  // shapes.
+  // shapes; kInvalidArgument: the pool is on another device; kUnsupported: a limit in a pool that is given.
   virtual Result<std::shared_ptr<Context>> make_context(ContextOptions options = {}) = 0;
   virtual Result<MemoryNeed> memory_need(const DimBindings& dims, int threads) = 0;
 };
 
 // One execution state. Threads: one run at a time; overlapping runs of one context are an error
-// (kInvalidArgument).
+// (kInvalidArgument), and so are those of contexts that share a pool.
 class Context {
  public:
   virtual ~Context() = default;

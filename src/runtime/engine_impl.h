@@ -56,6 +56,11 @@ class EngineImpl : public Engine {
   Bytes always_resident() const { return always_resident_; }
   std::byte* literal(size_t index) const { return literals_.data() + literal_offsets_[index].count; }
   Result<std::shared_ptr<const ShapePlan>> shape_plan(const DimBindings& dims, int threads) const;
+  // What the device counts for an arena of so many bytes.
+  Bytes counted(Bytes arena) const {
+    const int64_t unit = device_->growth_unit().count;
+    return {(arena.count + unit - 1) / unit * unit};
+  }
   // What a run of these shapes needs as its arena, with tensors that can be used where they are.
   Bytes arena_of(const ShapePlan& shape) const {
     return device_->queued() ? arena_with_places(plan(), shape) : shape.arena;

@@ -36,10 +36,10 @@ MemoryNeed memory_need_of(const Plan& plan, const WeightPlanner& planner, Bytes 
   need.always_resident = always_resident;
   for (const Bytes state : shape.states) need.states += whole_pages(state);
   const std::vector<bool> none = planner.choose({});
-  need.scratch = std::min(planner.least(none), planner.streamable());
+  need.scratch = planner.least(none);  // whatever the budget: it may be lowered at any time
   const Bytes fixed = need.arena + need.always_resident + need.states + need.driver;
   need.least = fixed + need.scratch;
-  need.most = fixed + planner.streamable();
+  need.most = fixed + std::max(planner.streamable(), need.scratch);
   const int32_t largest = largest_streamed(planner.groups(), none);
   if (largest != kNone) {
     Bytes size;

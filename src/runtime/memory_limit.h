@@ -12,7 +12,7 @@
 
 namespace headrace::runtime {
 
-// `arena` is what a run with `shape` allocates, copies of strided inputs included.
+// `arena` is what the device counts for a run with `shape`, copies of strided inputs included.
 MemoryNeed memory_need_of(const Plan& plan, const WeightPlanner& planner, Bytes always_resident,
                           const ShapePlan& shape, Bytes arena, Bytes driver = {});
 // What a limit is charged for a driver that was measured to take so much: in steps, and the next one ahead,

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "device/fake/fake_device.h"
+#include "device/fake/fake_queued_device.h"
 #include "runtime/testing.h"
 
 namespace headrace::runtime {
@@ -45,6 +46,20 @@ TEST(MemoryLimit, KnowsWhatBlocksLose) {
   EXPECT_EQ(lost_in_blocks(groups, {true, true, true, true}, mib(2)), mib(3) - kib(28));
   EXPECT_EQ(lost_in_blocks(groups, {true, false, true, true}, mib(2)), mib(1) - kib(24));
   EXPECT_EQ(lost_in_blocks(groups, {true, true, true, true}, {}), Bytes{});
+}
+
+TEST(MemoryLimit, CountsWhatGrowsAsTheDeviceDoes) {
+  const TestFile file(big_plan());
+  auto device = std::make_shared<fake::FakeQueuedDevice>(fake::FakeQueuedOptions{.unit = mib(2)});
+  auto engine = take(file.open(device, {.weight_budget = Bytes{0}}, std::make_unique<MixKernels>(kib(20))));
+  const MemoryNeed need = take(engine->memory_need({{"n", 2}}, 1));
+  EXPECT_EQ(need.arena, mib(2));
+  EXPECT_EQ(need.scratch, mib(2));
+  EXPECT_EQ(need.least, mib(4));
+  const WeightPlanner planner(engine->plan(), RowAccess::kWhole, mib(2));
+  const std::vector<bool> none = planner.choose({});
+  EXPECT_EQ(planner.wanted(none).count % mib(2).count, 0);
+  EXPECT_LE(planner.schedule(none, mib(4) - Bytes{1}).scratch, mib(2));
 }
 
 TEST(MemoryLimit, IsHeldAtEveryLevelDownToTheLeast) {

@@ -24,11 +24,6 @@ Bytes extent(const Sizes& shape, const Sizes& strides, int64_t element) {
 
 QueuedRun::~QueuedRun() { (void)settle(); }
 
-Status QueuedRun::settle() {
-  if (!std::exchange(under_way_, false)) return {};
-  return finished_->synchronize();
-}
-
 Status QueuedRun::configure(StreamSchedule schedule, CopySource* source) {
   HR_TRY(settle());
   source_ = source;
@@ -42,7 +37,6 @@ void QueuedRun::drop() {
 
 Status QueuedRun::prepare_queue() {
   if (!own_) {
-    HR_ASSIGN(finished_, device_.make_event());
     HR_ASSIGN(own_, device_.make_work_queue());
   }
   if (!queue_) queue_ = own_.get();
@@ -179,8 +173,7 @@ CapturedGraph& QueuedRun::choose_graph(CapturedRun& captured) const {
 
 bool QueuedRun::is_current(const QueuedWork& work, const CapturedGraph& captured,
                            const CapturedRun& run) const {
-  if (!captured.graph || captured.residency != work.residency_version || captured.arena != work.arena_version)
-    return false;
+  if (!captured.graph || captured.placement != placement(work)) return false;
   if (&captured == &run.fixed && captured.addresses != run.addresses) return false;
   if (captured.on_device.size() != transfers_.size()) return false;
   for (size_t i = 0; i < transfers_.size(); ++i) {
@@ -244,8 +237,7 @@ Status QueuedRun::capture(const QueuedWork& work, CapturedGraph& captured, const
   if (!graph.ok()) return graph.status();
   HR_TRY(find_outputs(work));
   captured.graph = *std::move(graph);
-  captured.residency = work.residency_version;
-  captured.arena = work.arena_version;
+  captured.placement = placement(work);
   captured.on_device.clear();
   for (const Transfer& transfer : transfers_) captured.on_device.push_back(transfer.on_device);
   if (in_place) captured.addresses = run.addresses;
@@ -298,13 +290,12 @@ Status QueuedRun::finish(const QueuedWork& work) {
   const bool all_on_device = std::all_of(transfers_.begin(), transfers_.end(),
                                          [](const Transfer& transfer) { return transfer.on_device; });
   if (!borrowed_ || !all_on_device) return queue_->synchronize();
-  HR_TRY(queue_->record(*finished_));
-  under_way_ = true;
-  return {};
+  return pool_.note_end(this, *queue_);
 }
 
 Status QueuedRun::run(const QueuedWork& work, CapturedRun& captured) {
   HR_TRY(prepare_queue());
+  HR_TRY(pool_.follow(this, *queue_));
   HR_TRY(find_inputs(work));
   HR_TRY(find_outputs(work));
   CapturedGraph& graph = choose_graph(captured);

@@ -17,6 +17,7 @@
 #include <headrace/tensor.h>
 #include "device/queued_device.h"
 #include "engine/engine_file.h"
+#include "runtime/pool.h"
 #include "runtime/queued_streamer.h"
 #include "runtime/shape_plan.h"
 
@@ -41,10 +42,18 @@ struct Transfer {
   BufferIndex buffer = kNone;  // that could lie in the caller's tensor itself
 };
 
+// Where a run's memory is. A captured run is of use while all of it is the same: an arena or a scratch that
+// grows where it is changes nothing.
+struct Placement {
+  uint64_t residency = 0, streams = 0;  // versions
+  const std::byte* arena = nullptr;
+  bool operator==(const Placement&) const = default;
+};
+
 // A captured run, and what it was captured with.
 struct CapturedGraph {
   std::unique_ptr<WorkGraph> graph;
-  uint64_t residency = 0, arena = 0;  // versions
+  Placement placement;
   // Of the tensors on the device, in the order of the transfers: the copy, and the address that it has now.
   std::vector<std::pair<CopyIndex, std::byte*>> copies;
   std::vector<bool> on_device;        // by transfer
@@ -72,20 +81,21 @@ struct QueuedWork {
   std::span<const Staged> staged;
   std::span<const std::vector<BufferIndex>> group_buffers;
   std::span<const Tensor> inputs, outputs;
-  uint64_t residency_version, arena_version;
+  uint64_t residency_version;
   const std::function<Status(StepIndex)>& before_step;  // progress; an error ends the run
 };
 
 class QueuedRun {
  public:
-  // Borrows the device and the file.
-  QueuedRun(QueuedDevice& device, const EngineFile& file) : device_(device), streamer_(device, file) {}
+  // Borrows all three.
+  QueuedRun(QueuedDevice& device, const EngineFile& file, Pool& pool)
+      : device_(device), pool_(pool), streamer_(device, file, pool.scratch()) {}
   ~QueuedRun();
 
   // A new schedule of streamed weights; waits for runs under way.
   Status configure(StreamSchedule schedule, CopySource* source);
   void drop();
-  Bytes scratch() const { return streamer_.memory(); }
+  bool has_moved() const { return streamer_.has_moved(); }  // the scratch: configure() comes first
   Bytes streamed() const { return streamer_.streamed(); }
 
   // Puts a run on the queue and, unless the work goes to a stream of the caller's, waits for it.
@@ -93,8 +103,8 @@ class QueuedRun {
   // Runs go to this stream of the caller's from now on, and return before they are over where all inputs and
   // outputs lie on the device. nullopt: a queue of our own.
   Status set_stream(std::optional<void*> stream);
-  // Waits for the runs under way.
-  Status settle();
+  // Waits for the runs under way, those of others that share the pool too.
+  Status settle() { return pool_.settle(); }
 
  private:
   Status prepare_queue();
@@ -112,15 +122,17 @@ class QueuedRun {
   Status launch(const QueuedWork& work, CapturedGraph& captured);
   Status finish(const QueuedWork& work);
   Status deliver_windows(const QueuedWork& work);
+  Placement placement(const QueuedWork& work) const {
+    return {work.residency_version, streamer_.version(), work.arena};
+  }
   bool is_current(const QueuedWork& work, const CapturedGraph& captured, const CapturedRun& run) const;
 
   QueuedDevice& device_;
+  Pool& pool_;
   QueuedStreamer streamer_;
   CopySource* source_ = nullptr;
   std::unique_ptr<WorkQueue> own_, borrowed_;
   WorkQueue* queue_ = nullptr;       // one of the two
-  std::unique_ptr<Event> finished_;  // the latest run
-  bool under_way_ = false;
   std::vector<Transfer> transfers_;  // of the run that is prepared: inputs, then outputs
   std::vector<std::byte> dense_;
 };

@@ -8,8 +8,8 @@
 namespace headrace::runtime {
 
 void QueuedStreamer::drop() {
-  scratch_ = {};
-  schedule_ = {};
+  active_ = false;
+  (void)scratch_.resize({});
   arrived_.clear();
   finished_.clear();
   source_ = nullptr;
@@ -17,15 +17,19 @@ void QueuedStreamer::drop() {
 
 Status QueuedStreamer::configure(StreamSchedule schedule, CopySource* source) {
   drop();
-  if (schedule.loads.empty()) return {};
-  HR_ASSIGN(Allocation scratch, device_.allocate(schedule.scratch, "the scratch of streamed weights"));
+  const bool streams = !schedule.loads.empty();
+  if (streams) HR_TRY(scratch_.resize(schedule.scratch));
+  std::byte* const base = streams ? scratch_.data() : nullptr;
+  if (base != base_ || schedule != schedule_) ++version_;
+  base_ = base;
   schedule_ = std::move(schedule);
+  if (!streams) return {};
   Status status = make_events();
   if (!status.ok()) {
     drop();
     return status;
   }
-  scratch_ = std::move(scratch);
+  active_ = true;
   source_ = source;
   return {};
 }

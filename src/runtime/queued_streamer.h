@@ -12,20 +12,27 @@
 #include <headrace/status.h>
 #include "device/queued_device.h"
 #include "engine/engine_file.h"
+#include "runtime/pool.h"
 #include "runtime/weight_plan.h"
 
 namespace headrace::runtime {
 
-// Threads: one QueuedStreamer per Context; calls must not overlap. Borrows the device and the file.
+// Threads: one QueuedStreamer per Context; calls must not overlap. Borrows the device, the file and the
+// memory of the scratch.
 class QueuedStreamer {
  public:
-  QueuedStreamer(QueuedDevice& device, const EngineFile& file) : device_(device), file_(file) {}
+  QueuedStreamer(QueuedDevice& device, const EngineFile& file, PoolMemory& scratch)
+      : device_(device), file_(file), scratch_(scratch) {}
 
   // Takes a new schedule and scratch for it; what there was is freed first. `source` outlives the schedule.
   // Errors: kExhausted, kUnavailable; the streamer holds no memory then.
   // REQUIRES, here and in drop(): no run is under way on the device.
   Status configure(StreamSchedule schedule, CopySource* source);
   void drop();
+  // Another one where captured copies do not fit the schedule any more, or lie elsewhere. Dropping the
+  // scratch changes nothing where the same comes back.
+  uint64_t version() const { return version_; }
+  bool has_moved() const { return active_ && base_ != scratch_.data(); }  // the scratch: configure it anew
 
   // Forks the copies from `compute` and puts the first ones on their queue.
   Status begin(WorkQueue& compute);
@@ -38,10 +45,9 @@ class QueuedStreamer {
   // After a run that failed half-way: waits for the copies that it began.
   void abandon();
 
-  bool idle() const { return schedule_.loads.empty(); }
-  std::byte* data(const StreamLoad& load) const { return scratch_.data() + load.offset.count; }
-  Bytes memory() const { return scratch_.size(); }
-  Bytes streamed() const { return schedule_.streamed; }
+  bool idle() const { return !active_; }
+  std::byte* data(const StreamLoad& load) const { return base_ + load.offset.count; }
+  Bytes streamed() const { return active_ ? schedule_.streamed : Bytes{}; }
 
  private:
   Status issue(StepIndex finished);
@@ -50,8 +56,11 @@ class QueuedStreamer {
   QueuedDevice& device_;
   const EngineFile& file_;
   CopySource* source_ = nullptr;
-  StreamSchedule schedule_;
-  Allocation scratch_;
+  bool active_ = false;
+  StreamSchedule schedule_;  // the latest, with the scratch that it had, also where it is dropped
+  std::byte* base_ = nullptr;
+  uint64_t version_ = 0;
+  PoolMemory::Share scratch_;
   std::unique_ptr<WorkQueue> copies_;
   std::unique_ptr<Event> forked_, joined_;
   bool is_forked_ = false;

@@ -7,12 +7,14 @@
 
 namespace headrace::runtime {
 
-Streamer::Streamer(Device& device, const EngineFile& file, FileIdentity identity)
-    : device_(device), file_(file), identity_(identity) {}
+Streamer::Streamer(Device& device, const EngineFile& file, FileIdentity identity, PoolMemory& scratch,
+                   Ahead ahead)
+    : device_(device), file_(file), identity_(identity), scratch_(scratch), ahead_(ahead) {}
 
 void Streamer::drop() {
   end(End::kDrop);
-  scratch_ = {};
+  (void)scratch_.resize({});
+  base_ = nullptr;
   row_buffer_ = {};
   schedule_ = {};
   tickets_.clear();
@@ -27,9 +29,9 @@ Status Streamer::configure(StreamSchedule schedule, Bytes row_buffer) {
     if (!reader.ok()) return reader.status();
     reader_ = *std::move(reader);
   }
-  HR_ASSIGN(Allocation scratch, device_.allocate(schedule.scratch, "the scratch of streamed weights"));
-  HR_ASSIGN(row_buffer_, device_.allocate(row_buffer, "rows of streamed weights"));
-  scratch_ = std::move(scratch);
+  HR_TRY(scratch_.resize(schedule.scratch + row_buffer));
+  base_ = scratch_.data();
+  row_buffer_ = row_buffer;
   tickets_.resize(schedule.loads.size());
   issued_ns_.resize(schedule.loads.size());
   times_.reserve(schedule.loads.size() + 16);  // and a few reads of rows
@@ -40,7 +42,7 @@ Status Streamer::configure(StreamSchedule schedule, Bytes row_buffer) {
 Status Streamer::begin(Trace* trace) {
   trace_ = trace;
   statistics_ = {};
-  if (!reader_ || (schedule_.loads.empty() && row_buffer_.size() == Bytes{})) return {};
+  if (!reader_ || (schedule_.loads.empty() && row_buffer_ == Bytes{})) return {};
   HR_TRY(identity_.check(file_));
   return issue(kNone);
 }
@@ -65,7 +67,7 @@ Status Streamer::start(size_t index) {
 Status Streamer::issue(StepIndex finished) {
   const std::vector<StreamLoad>& loads = schedule_.loads;
   for (; next_ < loads.size() && loads[next_].issue_after <= finished; ++next_) HR_TRY(start(next_));
-  if (next_ < loads.size() || runs_ == 0) return {};
+  if (next_ < loads.size() || runs_ == 0 || ahead_ == Ahead::kOfThisRun) return {};
   for (; next_ < 2 * loads.size(); ++next_) {
     const StreamLoad& load = loads[next_ - loads.size()];
     if (load.issue_after != kNone || load.again_after > finished) break;

@@ -2,9 +2,10 @@
 //
 // A context that runs more than once is likely to run again: from the second run on, the places that a run
 // has no more use for take the first weights of the next one, so the disk does not pause between the two.
+// Not in scratch that others use between two runs.
 //
 // Threads: one Streamer per Context; calls must not overlap.
-// Lifetime: borrows the device and the file; both must outlive it.
+// Lifetime: borrows the device, the file and the memory of the scratch; all must outlive it.
 #pragma once
 
 #include <memory>
@@ -18,6 +19,7 @@
 #include "device/device.h"
 #include "engine/engine_file.h"
 #include "runtime/file_identity.h"
+#include "runtime/pool.h"
 #include "runtime/read_times.h"
 #include "runtime/weight_plan.h"
 
@@ -31,13 +33,15 @@ class Streamer {
     int64_t wait_ns = 0;
   };
   enum class End { kKeep, kDrop };
+  enum class Ahead { kOfThisRun, kOfTheNextToo };
 
-  Streamer(Device& device, const EngineFile& file, FileIdentity identity);
+  Streamer(Device& device, const EngineFile& file, FileIdentity identity, PoolMemory& scratch, Ahead ahead);
 
   // Takes a new schedule and memory for it, and `row_buffer` bytes for gathered rows; what there was is
   // freed first. Errors: kExhausted, kUnavailable; the streamer holds no memory then.
   Status configure(StreamSchedule schedule, Bytes row_buffer);
   void drop();  // frees scratch and row buffer; configure() comes before the next run
+  bool has_moved() const { return base_ && base_ != scratch_.data(); }  // so too after that
 
   // Starts the first reads of a run, but for those that the last one has started. Errors: kCorrupt where the
   // file is not what it was.
@@ -52,12 +56,11 @@ class Streamer {
   void end(End end);
 
   bool idle() const { return schedule_.loads.empty(); }  // nothing streams as a whole
-  std::byte* data(const StreamLoad& load) const { return scratch_.data() + load.offset.count; }
-  Bytes memory() const { return scratch_.size() + row_buffer_.size(); }
+  std::byte* data(const StreamLoad& load) const { return base_ + load.offset.count; }
   FileReader* reader() { return reader_.get(); }
   ReadTimes& read_times() { return times_; }
   std::span<std::byte> row_buffer() {
-    return {row_buffer_.data(), static_cast<size_t>(row_buffer_.size().count)};
+    return {base_ + schedule_.scratch.count, static_cast<size_t>(row_buffer_.count)};
   }
   const Statistics& statistics() const { return statistics_; }
 
@@ -73,7 +76,10 @@ class Streamer {
   FileIdentity identity_;
   StreamSchedule schedule_;
   std::unique_ptr<FileReader> reader_;
-  Allocation scratch_, row_buffer_;
+  PoolMemory::Share scratch_;  // the row buffer behind the scratch
+  std::byte* base_ = nullptr;
+  Bytes row_buffer_;
+  const Ahead ahead_;
   std::vector<std::unique_ptr<ReadTicket>> tickets_;  // by load; empty where not under way
   std::vector<int64_t> issued_ns_;                    // by load
   size_t next_ = 0;     // the first load not issued yet; from loads.size() on, those of the next run

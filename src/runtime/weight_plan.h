@@ -53,6 +53,8 @@ struct StreamLoad {
   // Where issue_after is kNone: nothing in this run uses the place after this step, so that it may take the
   // same bytes for the next run.
   StepIndex again_after = 0;
+
+  bool operator==(const StreamLoad&) const = default;
 };
 
 struct StreamSchedule {
@@ -60,6 +62,8 @@ struct StreamSchedule {
   std::vector<int32_t> step_loads;  // loads of step s: [step_loads[s], step_loads[s + 1])
   Bytes scratch;
   Bytes streamed;  // read in a run
+
+  bool operator==(const StreamSchedule&) const = default;
 };
 
 // The least scratch that can run with these groups resident: the most that one step reads.

@@ -9,8 +9,9 @@
 
 namespace headrace::runtime {
 
-WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows)
+WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows, Bytes unit)
     : row_access_(rows),
+      unit_(unit),
       groups_(group_uses(plan, rows)),
       steps_(static_cast<StepIndex>(plan.steps.size()) + 1),
       streamable_(streamable_bytes(groups_)) {
@@ -28,11 +29,11 @@ Bytes WeightPlanner::row_buffer(const std::vector<bool>& set) const {
 }
 
 Bytes WeightPlanner::least(const std::vector<bool>& set) const {
-  return least_scratch(groups_, set, steps_) + row_buffer(set);
+  return whole(least_scratch(groups_, set, steps_) + row_buffer(set));
 }
 
 Bytes WeightPlanner::wanted(const std::vector<bool>& set) const {
-  return wanted_scratch(groups_, set, steps_) + row_buffer(set);
+  return whole(wanted_scratch(groups_, set, steps_) + row_buffer(set));
 }
 
 std::optional<Bytes> WeightPlanner::fit(Bytes room, std::span<const int64_t> step_ns) const {
@@ -54,7 +55,8 @@ std::optional<Bytes> WeightPlanner::fit(Bytes room, std::span<const int64_t> ste
 }
 
 StreamSchedule WeightPlanner::schedule(const std::vector<bool>& set, Bytes room) const {
-  return schedule_streams(groups_, set, steps_, room - row_buffer(set));
+  return schedule_streams(groups_, set, steps_,
+                          Bytes{room.count / unit_.count * unit_.count} - row_buffer(set));
 }
 
 std::string group_name(const Plan& plan, int32_t group) {

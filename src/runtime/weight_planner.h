@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <headrace/bytes.h>
+#include "device/device.h"
 #include "engine/plan.h"
 #include "runtime/weight_plan.h"
 
@@ -15,7 +16,9 @@ namespace headrace::runtime {
 // Const after construction; safe to share between threads.
 class WeightPlanner {
  public:
-  explicit WeightPlanner(const Plan& plan, RowAccess rows = RowAccess::kBuffered);
+  // `unit`: what scratch is counted in.
+  explicit WeightPlanner(const Plan& plan, RowAccess rows = RowAccess::kBuffered,
+                         Bytes unit = kReadAlignment);
 
   std::span<const GroupUse> groups() const { return groups_; }
   RowAccess row_access() const { return row_access_; }
@@ -39,11 +42,14 @@ class WeightPlanner {
   // The largest weight budget whose resident groups and scratch fit into `room` together; nullopt where not
   // even least() fits.
   std::optional<Bytes> fit(Bytes room, std::span<const int64_t> step_ns = {}) const;
-  // In the scratch that `room` leaves beside the row buffer. REQUIRES: room >= least(set).
+  // In the scratch that whole units of `room` leave beside the row buffer. REQUIRES: room >= least(set).
   StreamSchedule schedule(const std::vector<bool>& set, Bytes room) const;
 
  private:
+  Bytes whole(Bytes scratch) const { return {(scratch.count + unit_.count - 1) / unit_.count * unit_.count}; }
+
   RowAccess row_access_;
+  Bytes unit_;
   std::vector<GroupUse> groups_;
   StepIndex steps_;
   Bytes streamable_;

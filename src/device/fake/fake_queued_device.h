@@ -28,7 +28,7 @@ struct FakeQueuedOptions {
   int64_t work_ns = 1000;  // on the clock, for each
   bool pins_files = true;  // sources are capturable, while `host_limit` allows it
   Bytes ring = kib(64);    // else; copied through by the host
-  bool reserves = true;    // addresses for memory that grows, which then comes in units of 16 KiB
+  Bytes unit = kib(16);    // of memory that grows at reserved addresses; none: no addresses are reserved
 };
 
 // Work of the test's own, as a back end's kernels put theirs on a stream. What make_queue and make_work_queue
@@ -75,7 +75,9 @@ class FakeQueuedDevice : public QueuedDevice {
                                                   std::string_view name) override;
   bool owns(const void* data) const override;
   std::unique_ptr<GrowableMemory> make_growable(std::string_view what) override;
-  Bytes growth_unit() const override { return options_.reserves ? kib(16) : Device::growth_unit(); }
+  Bytes growth_unit() const override {
+    return options_.unit > Bytes{} ? options_.unit : Device::growth_unit();
+  }
   Bytes used() const override { return {used_.load()}; }
   Bytes peak() const override { return {peak_.load()}; }
   Bytes available() const override;

@@ -302,5 +302,34 @@ TEST_F(FakeFile, IsReadInTicketsThatFailAlone) {
   EXPECT_EQ(take(reader->start({200704}, {4096}, to.data()))->wait().code(), Code::kCorrupt);
 }
 
+TEST_F(FakeQueues, ShareMemoryThatGrowsWhereItIs) {
+  auto range = device_.make_growable("the arena");
+  ASSERT_TRUE(range->resize({1}).ok());
+  std::byte* const at = range->data();
+  EXPECT_EQ(range->size(), device_.growth_unit());
+  ASSERT_TRUE(range->resize(kib(64)).ok());
+  EXPECT_EQ(range->data(), at);
+  EXPECT_EQ(device_.used(), kib(64));
+  EXPECT_TRUE(device_.owns(at + kib(64).count - 1));
+  EXPECT_FALSE(device_.owns(at + kib(64).count));
+  device_.fail_allocation(0);
+  EXPECT_EQ(range->resize(kib(128)).code(), Code::kExhausted);
+  EXPECT_EQ(range->size(), kib(64));
+
+  ASSERT_TRUE(compute_->copy(at, at + kib(32).count, kib(16)).ok());
+  ASSERT_TRUE(range->resize(kib(48)).ok());  // no work uses what goes
+  ASSERT_TRUE(compute_->synchronize().ok());
+  ASSERT_TRUE(compute_->copy(at, at + kib(32).count, kib(16)).ok());
+  ASSERT_TRUE(range->resize(kib(16)).ok());
+  expect_mistake(compute_->synchronize(), "the arena shrinks under work that is not over");
+  device_.heal();
+  ASSERT_TRUE(compute_->copy(at, at + kib(32).count, kib(16)).ok());
+  expect_mistake(compute_->synchronize(),
+                 "copy 16.0 KiB: touches reserved addresses where there is no memory");
+  device_.heal();
+  ASSERT_TRUE(range->resize({}).ok());
+  EXPECT_EQ(device_.used(), Bytes{});
+}
+
 }  // namespace
 }  // namespace headrace::fake

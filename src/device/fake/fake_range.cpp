@@ -69,7 +69,7 @@ class FakeRange final : public GrowableMemory {
 };
 
 std::unique_ptr<GrowableMemory> FakeQueuedDevice::make_growable(std::string_view what) {
-  if (!options_.reserves) return Device::make_growable(what);
+  if (options_.unit == Bytes{}) return Device::make_growable(what);
   return std::make_unique<FakeRange>(*this, what);
 }
 
