@@ -208,46 +208,49 @@ Result<bool> absorb_scale(Graph& graph, Node* node) {
 }
 
 struct Repeated {
-  Value* heads;  // [.., G, T, D]
+  Value* x;
+  Shape heads;  // [.., G, T, D]: x is reshaped to it
   Dim times;
 };
 
-// Heads each repeated `times`: reshape(expand(reshape(x))) by way of [.., G, times, T, D], or an expand of
-// one head.
+// Heads each repeated `times`: an expand of [.., G, 1, T, D], reshaped, or an expand of one head.
 std::optional<Repeated> repeated_heads(Value* value) {
-  const auto head = static_cast<ptrdiff_t>(value->rank()) - 3;
+  if (value->rank() < 3) return std::nullopt;
+  const auto head = static_cast<size_t>(value->rank()) - 3;
   if (const Node* expand = producer(value, "expand")) {
     Value* x = expand->input(0);
-    if (head < 0 || x->rank() != value->rank() || !is_one(x->shape()[static_cast<size_t>(head)]))
-      return std::nullopt;
-    Shape wanted = x->shape();
-    wanted[static_cast<size_t>(head)] = value->shape()[static_cast<size_t>(head)];
-    if (wanted != value->shape()) return std::nullopt;
-    return Repeated{x, value->shape()[static_cast<size_t>(head)]};
+    Shape one = value->shape();
+    one[head] = 1;
+    if (x->shape() != one) return std::nullopt;
+    return Repeated{x, one, value->shape()[head]};
   }
   const Node* join = producer(value, "reshape");
   const Node* expand = join ? producer(join->input(0), "expand") : nullptr;
-  const Node* split = expand ? producer(expand->input(0), "reshape") : nullptr;
-  if (!split || head < 0 || split->input(0)->rank() != value->rank()) return std::nullopt;
-  Value* x = split->input(0);
+  if (!expand || expand->output()->rank() != value->rank() + 1) return std::nullopt;
   const Shape& wide = expand->output()->shape();
-  if (wide.size() != x->shape().size() + 1) return std::nullopt;
-  const Dim times = wide[static_cast<size_t>(head) + 1];
-  Shape with_one = x->shape(), with_times = x->shape(), joined = x->shape();
-  with_one.insert(with_one.begin() + head + 1, Dim(1));
-  with_times.insert(with_times.begin() + head + 1, times);
-  joined[static_cast<size_t>(head)] = joined[static_cast<size_t>(head)] * times;
-  if (split->output()->shape() != with_one || wide != with_times || value->shape() != joined)
-    return std::nullopt;
-  return Repeated{x, times};
+  const auto at = static_cast<ptrdiff_t>(head) + 1;  // of the repetition
+  Value* x = expand->input(0);
+  Shape with_one = wide, heads = wide, joined = wide;
+  with_one[head + 1] = 1;
+  heads.erase(heads.begin() + at);
+  joined.erase(joined.begin() + at);
+  joined[head] = joined[head] * wide[head + 1];
+  if (x->shape() != with_one || value->shape() != joined) return std::nullopt;
+  const Node* split = producer(x, "reshape");
+  if (split && split->input(0)->shape() == heads) x = split->input(0);
+  return Repeated{x, heads, wide[head + 1]};
 }
 
 Result<bool> absorb_repeats(Graph& graph, Node* node) {
   const auto k = repeated_heads(node->input(1)), v = repeated_heads(node->input(2));
-  if (!k || !v || !(k->times == v->times) || !same_leading(*k->heads, *v->heads, 2)) return false;
+  if (!k || !v || !(k->times == v->times) || k->heads.size() != v->heads.size()) return false;
+  if (!std::equal(k->heads.begin(), k->heads.end() - 2, v->heads.begin())) return false;
   Node *old_k = node->input(1)->producer(), *old_v = node->input(2)->producer();
-  graph.set_input(node, 1, k->heads);
-  graph.set_input(node, 2, v->heads);
+  const Builder build{graph, node, stem(node->output()->name())};
+  HR_ASSIGN(Value * keys, build.reshape(k->x, k->heads));
+  HR_ASSIGN(Value * values, build.reshape(v->x, v->heads));
+  graph.set_input(node, 1, keys);
+  graph.set_input(node, 2, values);
   HR_TRY(graph.reinfer(node));
   erase_dead(graph, old_k);
   if (old_v != old_k) erase_dead(graph, old_v);
