@@ -28,7 +28,7 @@ Result<bool> simplify_node(Graph& graph, Node* node) {
     if (changed) return true;
   }
   if (!is_pointwise(*node)) return false;
-  for (const auto rule : {simplify_math, simplify_ranges, simplify_broadcast}) {
+  for (const auto rule : {simplify_math, simplify_ranges, simplify_broadcast, simplify_repeats}) {
     HR_ASSIGN(const bool changed, rule(graph, node));
     if (changed) return true;
   }

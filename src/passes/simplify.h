@@ -19,6 +19,7 @@ Result<bool> unflatten_batches(Graph& graph, Node* node);
 Result<bool> hoist_transpose(Graph& graph, Node* node);
 Result<bool> simplify_math(Graph& graph, Node* node);       // x*1, x+0, pow(x, 2), … of element-wise ops
 Result<bool> simplify_broadcast(Graph& graph, Node* node);  // expands before element-wise ops
+Result<bool> simplify_repeats(Graph& graph, Node* node);    // element-wise ops on one value, repeated
 Result<bool> simplify_ranges(Graph& graph, Node* node);     // arithmetic and comparisons of ranges
 
 }  // namespace headrace::passes
