@@ -70,12 +70,13 @@ class Maker {
   }
 
   void add_snippet() {
-    Value* (Maker::*const kTokens[])() = {
-        &Maker::unary,        &Maker::binary,           &Maker::scalar_math, &Maker::linear,
-        &Maker::moved,        &Maker::sliced,           &Maker::rms_norm,    &Maker::layer_norm,
-        &Maker::attention,    &Maker::rotary,           &Maker::expanded,    &Maker::activation,
-        &Maker::cast_there,   &Maker::integer_math,     &Maker::mlp,         &Maker::parted,
-        &Maker::length_first, &Maker::rotated_attention};
+    Value* (Maker::*const kTokens[])() = {&Maker::unary,      &Maker::binary,       &Maker::scalar_math,
+                                          &Maker::linear,     &Maker::moved,        &Maker::sliced,
+                                          &Maker::rms_norm,   &Maker::layer_norm,   &Maker::attention,
+                                          &Maker::rotary,     &Maker::expanded,     &Maker::activation,
+                                          &Maker::cast_there, &Maker::integer_math, &Maker::mlp,
+                                          &Maker::parted,     &Maker::length_first, &Maker::rotated_attention,
+                                          &Maker::doubled};
     Value* (Maker::*const kImages[])() = {&Maker::conv, &Maker::residual, &Maker::gated, &Maker::joined};
     if (pick(0, 3) != 0) {
       tokens_.push_back((this->*kTokens[pick(0, static_cast<int>(std::size(kTokens)) - 1)])());
@@ -195,6 +196,15 @@ class Maker {
     Value* v = heads(linear_of(x, 8, 4 * groups), groups);
     Value* y = op("attention", {q, k, v}, {{"scale", 0.5}, {"causal", true}});
     return op("add", {x, reshape(transpose(y, {0, 2, 1, 3}), {batch_, 4, 8})});
+  }
+  Value* doubled() {
+    Value* half = slice(any(tokens_), 2, 0, 4);
+    if (pick(0, 1)) half = op("tanh", {half});
+    Value* whole = op("concat", {half, half}, {{"axis", int64_t{2}}});
+    Value* a = op("sigmoid", {whole});
+    Value* b = op("mul", {op("abs", {whole}), pick(0, 1) ? weight({4, 1}) : weight({8})});
+    Value* turned = transpose(reshape(a, {batch_, 4, 4, 2}), {0, 1, 3, 2});
+    return op("add", {reshape(turned, {batch_, 4, 8}), op("mul", {a, b})});
   }
   Value* expanded() {
     Value* row = op("expand", {weight({1, 8})}, {{"shape", Shape{4, 8}}});
