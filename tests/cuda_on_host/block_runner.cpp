@@ -17,7 +17,9 @@ namespace {
 
 constexpr size_t kStack = size_t{64} << 10;
 constexpr size_t kWarp = 32;
-constexpr size_t kLargestExchange = 16;
+constexpr size_t kLargestExchange = 32;
+
+struct alignas(16) Exchanged : std::array<char, kLargestExchange> {};
 
 struct Fiber {
   ucontext_t context = {};
@@ -39,8 +41,8 @@ struct Block {
   const void* arguments = nullptr;
   Meeting whole;
   std::vector<Meeting> warps;
-  std::vector<std::array<char, kLargestExchange>> given;  // by thread
-  bool moved = false;                                     // since the last look at all fibers
+  std::vector<Exchanged> given;  // by thread
+  bool moved = false;            // since the last look at all fibers
 
   size_t waiting(size_t begin, size_t end) const {
     size_t count = 0;
@@ -126,13 +128,15 @@ void meet_block() {
 }
 void meet_warp() { headrace::test::block.meet_warp(); }
 int lane_of_thread() { return static_cast<int>(headrace::test::block.current % headrace::test::kWarp); }
-void exchange_in_warp(void* value, size_t size, int lane) {
+void give_to_warp(const void* value, size_t size) {
   using headrace::test::block;
   if (size > headrace::test::kLargestExchange) std::abort();
   std::memcpy(block.given[block.current].data(), value, size);
   block.meet_warp();
+}
+const void* given_by(int lane) {
+  using headrace::test::block;
   const size_t from =
       block.current / headrace::test::kWarp * headrace::test::kWarp + static_cast<size_t>(lane & 31);
-  std::memcpy(value, block.given[from].data(), size);
-  block.meet_warp();
+  return block.given[from].data();
 }

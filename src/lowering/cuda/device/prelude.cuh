@@ -8,6 +8,7 @@
 #define SHUFFLE(value, lane) __shfl_sync(0xffffffffu, value, lane)
 #define SHUFFLE_UP(value, by) __shfl_up_sync(0xffffffffu, value, by)
 #define SHUFFLE_XOR(value, lanes) __shfl_xor_sync(0xffffffffu, value, lanes)
+#define BALLOT(flag) __ballot_sync(0xffffffffu, flag)  // bit i: lane i's
 #endif
 // From sm_90 on a kernel is launched while the one ahead of it runs: its blocks come as soon as those of that one all
 // have said allow_next(). What others wrote is there after wait_for_previous(): every kernel calls it, so that one that
