@@ -210,6 +210,7 @@ class PlannedGraph::Plans : public Candidates {
     HR_ASSIGN(found_, graph_.build_plans(several, build_time_));
     return found_.size();
   }
+  size_t widen(size_t) override { return found_.size(); }
   Bytes memory() const override {
     Bytes total;
     for (const auto& [operand, size] : graph_.sizes_) total = total + size;

@@ -15,11 +15,12 @@ class GraphTimer : public CandidateTimer {
   GraphTimer& operator=(const GraphTimer&) = delete;
 
   Status begin(Bytes memory) override;
-  Result<double> time_ms(Candidates& candidates, size_t candidate) override;
+  Result<double> time_ms(Candidates& candidates, size_t candidate, double best_ms) override;
   Status end() override;
 
  private:
   Status make_stream();
+  Status fill();
   Result<CUgraphExec> capture(Candidates& candidates, size_t candidate);
 
   CudaDevice& device_;

@@ -5,11 +5,15 @@
 #include <cstring>
 
 #include "engine/sizes.h"
+#include "kernels/cuda/lt_tilings.h"
 
 namespace headrace::cuda {
 namespace {
 
 constexpr int kTimedCandidates = 24;
+// What is tried beyond the heuristics' own, where a product takes long enough for it to matter.
+constexpr double kWideFrom = 2e9;  // multiplications
+constexpr size_t kWideTilings = 64, kWideTiles = 32, kWideShapes = 48;
 
 cudaDataType_t data_type(DType dtype) {
   return dtype == DType::kF16 ? CUDA_R_16F : dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F;
@@ -132,17 +136,16 @@ Result<std::vector<LtMatmul::Algorithm>> LtMatmul::candidates(int count, Bytes m
   return algorithms;
 }
 
-std::optional<LtMatmul::Algorithm> LtMatmul::check_choice(const std::string& choice, Bytes most) const {
-  const std::optional<cublasLtMatmulAlgo_t> algo = parse_choice(choice);
+std::optional<LtMatmul::Algorithm> LtMatmul::checked(const cublasLtMatmulAlgo_t& algo, Bytes most) const {
   const auto desc = make_desc(bias_to_ask_with());
-  if (!algo || !desc.ok()) return std::nullopt;
+  if (!desc.ok()) return std::nullopt;
   cublasLtMatmulHeuristicResult_t result = {};
   const cublasStatus_t status =
       cublasLtMatmulAlgoCheck(handle_, desc->get(), layouts_[kFirst].get(), layouts_[kSecond].get(),
-                              layouts_[kAddend].get(), layouts_[kResult].get(), &*algo, &result);
+                              layouts_[kAddend].get(), layouts_[kResult].get(), &algo, &result);
   if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > static_cast<size_t>(most.count))
     return std::nullopt;
-  return Algorithm{*algo, result.workspaceSize};
+  return Algorithm{algo, result.workspaceSize};
 }
 
 std::array<Bytes, kLtOperands> LtMatmul::extents() const {
@@ -156,25 +159,79 @@ std::array<Bytes, kLtOperands> LtMatmul::extents() const {
   return sizes;
 }
 
+namespace {
+
+// An algorithm's settings that are not its tile's.
+struct LtShape {
+  uint16_t cluster = 0;
+  uint32_t custom = 0;
+  bool operator==(const LtShape&) const = default;
+};
+
+template <class T>
+T setting(const cublasLtMatmulAlgo_t& algo, cublasLtMatmulAlgoConfigAttributes_t attribute) {
+  T value = {};
+  size_t written = 0;
+  (void)cublasLtMatmulAlgoConfigGetAttribute(&algo, attribute, &value, sizeof(value), &written);
+  return value;
+}
+template <class T>
+void set(cublasLtMatmulAlgo_t& algo, cublasLtMatmulAlgoConfigAttributes_t attribute, const T& value) {
+  (void)cublasLtMatmulAlgoConfigSetAttribute(&algo, attribute, &value, sizeof(value));
+}
+
+LtShape shape_of(const cublasLtMatmulAlgo_t& algo) {
+  return {setting<uint16_t>(algo, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID),
+          setting<uint32_t>(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION)};
+}
+cublasLtMatmulAlgo_t with_shape(cublasLtMatmulAlgo_t algo, const LtShape& shape) {
+  set(algo, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, shape.cluster);
+  set(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, shape.custom);
+  return algo;
+}
+cublasLtMatmulAlgo_t with_tiling(cublasLtMatmulAlgo_t algo, const LtTiling& tiling) {
+  set(algo, CUBLASLT_ALGO_CONFIG_TILE_ID, static_cast<uint32_t>(tiling.tile));
+  set(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, static_cast<int32_t>(tiling.split));
+  set(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+      static_cast<uint32_t>(tiling.split > 1 ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
+                                             : CUBLASLT_REDUCTION_SCHEME_NONE));
+  return algo;
+}
+
+}  // namespace
+
 class LtMatmul::Algorithms : public Candidates {
  public:
-  Algorithms(LtMatmul& product, Bytes most) : product_(product), most_(most), sizes_(product.extents()) {}
+  Algorithms(LtMatmul& product, Bytes most, int multiprocessors)
+      : product_(product), most_(most), multiprocessors_(multiprocessors), sizes_(product.extents()) {}
 
   bool recall(const std::string& choice) override {
-    const std::optional<Algorithm> algorithm = product_.check_choice(choice, most_);
+    const std::optional<cublasLtMatmulAlgo_t> kept = parse_choice(choice);
+    const std::optional<Algorithm> algorithm = kept ? product_.checked(*kept, most_) : std::nullopt;
     if (algorithm) product_.algorithm_ = *algorithm;
     return algorithm.has_value();
   }
   Result<size_t> find(bool several) override {
     HR_ASSIGN(found_, product_.candidates(several ? kTimedCandidates : 1, most_));
+    named_ = found_.size();
+    return found_.size();
+  }
+  // First other tiles, in the shapes that the heuristics have named; then other shapes of the best.
+  size_t widen(size_t best) override {
+    const MatmulProblem& problem = product_.problem_;
+    const double work =
+        static_cast<double>(problem.m) * static_cast<double>(problem.n * problem.k * problem.batch);
+    if (work < kWideFrom || widened_ == 2) return found_.size();
+    if (widened_++ == 0)
+      add_tiles(found_[best].algo);
+    else
+      add_shapes(found_[best].algo);
     return found_.size();
   }
   Bytes memory() const override {
     Bytes total = bias_size();
     for (const Bytes size : sizes_) total = total + size;
-    size_t scratch = 0;
-    for (const Algorithm& algorithm : found_) scratch = std::max(scratch, algorithm.workspace);
-    return total + Bytes{static_cast<int64_t>(scratch)};
+    return total + most_;
   }
   Status run(size_t candidate, std::byte* memory, CUstream stream) override {
     LtPointers at;
@@ -189,11 +246,56 @@ class LtMatmul::Algorithms : public Candidates {
   Bytes bias_size() const {
     return align_up({product_.problem_.m * dtype_size(product_.problem_.dtype)}, {kWorkspaceAlignment});
   }
+  // False where there is no such algorithm, or it is there already.
+  bool add(const cublasLtMatmulAlgo_t& algo) {
+    const auto is_same = [&](const Algorithm& other) { return choice_text(other.algo) == choice_text(algo); };
+    if (std::any_of(found_.begin(), found_.end(), is_same)) return false;
+    const std::optional<Algorithm> algorithm = product_.checked(algo, most_);
+    if (algorithm) found_.push_back(*algorithm);
+    return algorithm.has_value();
+  }
+  // The best's shape, then those of the others.
+  std::vector<LtShape> named_shapes(const cublasLtMatmulAlgo_t& best) const {
+    std::vector<LtShape> shapes = {shape_of(best)};
+    for (size_t i = 0; i < named_; ++i) {
+      const LtShape shape = shape_of(found_[i].algo);
+      if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) shapes.push_back(shape);
+    }
+    return shapes;
+  }
+  void add_tiles(const cublasLtMatmulAlgo_t& best) {
+    const MatmulProblem& problem = product_.problem_;
+    const LtSizes sizes = {problem.m, problem.n, problem.k, problem.batch};
+    const std::vector<LtShape> shapes = named_shapes(best);
+    const size_t most = found_.size() + kWideTiles;
+    for (const LtTiling& tiling : likely_tilings(sizes, multiprocessors_, kWideTilings))
+      for (size_t i = 0, added = 0; i < shapes.size() && added < 2 && found_.size() < most; ++i)
+        added += add(with_tiling(with_shape(best, shapes[i]), tiling)) ? 1 : 0;
+  }
+  void add_shapes(const cublasLtMatmulAlgo_t& best) {
+    const size_t most = found_.size() + kWideShapes;
+    const auto options = static_cast<uint32_t>(custom_options(best));
+    for (const uint16_t cluster :
+         {CUBLASLT_CLUSTER_SHAPE_1x1x1, CUBLASLT_CLUSTER_SHAPE_2x1x1, CUBLASLT_CLUSTER_SHAPE_1x2x1,
+          CUBLASLT_CLUSTER_SHAPE_4x1x1, CUBLASLT_CLUSTER_SHAPE_1x4x1, CUBLASLT_CLUSTER_SHAPE_2x2x1})
+      for (uint32_t custom = 0; custom <= options && found_.size() < most; ++custom)
+        add(with_shape(best, {cluster, custom}));
+  }
+  static int32_t custom_options(const cublasLtMatmulAlgo_t& algo) {
+    int32_t most = 0;
+    size_t written = 0;
+    (void)cublasLtMatmulAlgoCapGetAttribute(&algo, CUBLASLT_ALGO_CAP_CUSTOM_OPTION_MAX, &most, sizeof(most),
+                                            &written);
+    return most;
+  }
 
   LtMatmul& product_;
   const Bytes most_;
+  const int multiprocessors_;
   const std::array<Bytes, kLtOperands> sizes_;
   std::vector<Algorithm> found_;
+  size_t named_ = 0;  // of them, by the heuristics
+  int widened_ = 0;
 };
 
 Result<std::shared_ptr<const LtMatmul>> LtMatmul::make(const MatmulProblem& problem,
@@ -205,7 +307,7 @@ Result<std::shared_ptr<const LtMatmul>> LtMatmul::make(const MatmulProblem& prob
   HR_ASSIGN(made->handle_, libraries.blas_lt());
   HR_TRY(made->make_layouts());
   const Bytes most = library_workspace(libraries.device().sm());
-  Algorithms algorithms(*made, most);
+  Algorithms algorithms(*made, most, libraries.device().multiprocessors());
   const std::string key = fmt::format("matmul {} {} scratch {}", problem.key(), alignment.text(), most.count);
   HR_ASSIGN(made->outcome_, libraries.tuner().choose(key, mode, algorithms, libraries.choices(), tuning));
   return std::shared_ptr<const LtMatmul>(std::move(made));

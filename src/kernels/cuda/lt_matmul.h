@@ -52,8 +52,8 @@ class LtMatmul {
   Result<BlasLtOwner<cublasLtMatmulDesc_t>> make_desc(const std::byte* bias) const;
   // cuBLASLt's best guesses, `count` of them at most, the best first.
   Result<std::vector<Algorithm>> candidates(int count, Bytes most) const;
-  // The kept choice, where this library still takes it.
-  std::optional<Algorithm> check_choice(const std::string& choice, Bytes most) const;
+  // With its scratch; nullopt where this library does not do the problem so.
+  std::optional<Algorithm> checked(const cublasLtMatmulAlgo_t& algo, Bytes most) const;
   // A bias for questions, which look at its address alone.
   const std::byte* bias_to_ask_with() const;
   Status run(const Algorithm& algorithm, const LtPointers& at, std::byte* workspace, CUstream stream) const;

@@ -106,6 +106,7 @@ class ProductCandidates : public Candidates {
 
   bool recall(const std::string& choice) override { return chosen_ = choice, true; }
   Result<size_t> find(bool several) override { return several && products_ ? products_->ours.size() + 1 : 1; }
+  size_t widen(size_t) override { return products_->ours.size() + 1; }
   Bytes memory() const override { return before() + products_->library->workspace(); }
   Status run(size_t candidate, std::byte* memory, CUstream stream) override {
     const Bytes shift{copy_.count * (turn_++ % copies_)};

@@ -21,13 +21,13 @@ std::optional<size_t> Tuner::time_all(Candidates& candidates, size_t count) {
   const auto end = clock_() + limits_.problem;
   std::optional<size_t> best;
   double best_ms = std::numeric_limits<double>::infinity();
-  for (size_t candidate = 0; candidate < count; ++candidate) {
-    const Result<double> ms = timer_.time_ms(candidates, candidate);
+  for (size_t next = 0; next < count && clock_() <= end;) {
+    const Result<double> ms = timer_.time_ms(candidates, next, best_ms);
     if (ms.ok() && *ms < best_ms) {
       best_ms = *ms;
-      best = candidate;
+      best = next;
     }
-    if (clock_() > end) break;
+    if (++next == count && best) count = candidates.widen(*best);
   }
   return timer_.end().ok() ? best : std::nullopt;
 }

@@ -29,6 +29,9 @@ class Candidates {
   // Finds candidates, the likeliest first; one that works will do unless `several`. Returns how many, at
   // least one. Errors: kUnsupported where there is none.
   virtual Result<size_t> find(bool several) = 0;
+  // Adds candidates that are like the best so far; returns how many there are now. Called while there is
+  // time, until it adds none.
+  virtual size_t widen(size_t best) = 0;
   // What a run of any of them needs: operands and scratch.
   virtual Bytes memory() const = 0;
   // Puts one run on the stream, over the memory given. An error leaves the candidate out.
@@ -43,12 +46,13 @@ class CandidateTimer {
   virtual ~CandidateTimer() = default;
   // Gets memory for runs, until end(). Errors: kExhausted, kUnavailable.
   virtual Status begin(Bytes memory) = 0;
-  virtual Result<double> time_ms(Candidates& candidates, size_t candidate) = 0;
+  // A candidate that is plainly slower than `best_ms` is not timed to the end.
+  virtual Result<double> time_ms(Candidates& candidates, size_t candidate, double best_ms) = 0;
   virtual Status end() = 0;
 };
 
 struct TunerLimits {
-  std::chrono::nanoseconds problem = std::chrono::milliseconds(150);  // of timing, for one problem
+  std::chrono::nanoseconds problem = std::chrono::milliseconds(600);  // of timing, for one problem
   Bytes memory = mib(512);                                            // of operands made up for it
 };
 

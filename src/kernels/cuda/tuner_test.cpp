@@ -13,7 +13,9 @@ using std::chrono::milliseconds;
 
 // Candidates that take as long as they are told, on a clock of their own; the first guess is the first.
 struct FakeLibrary : Candidates, CandidateTimer {
-  std::vector<double> ms;  // by candidate; negative: it fails
+  std::vector<double> ms;                  // by candidate; negative: it fails
+  std::vector<std::vector<double>> wider;  // what each widening adds
+  std::vector<size_t> widened_by;          // the best when it was asked
   std::chrono::steady_clock::time_point now;
   milliseconds timing{10}, finding{0};
   Bytes need = mib(1);
@@ -32,6 +34,14 @@ struct FakeLibrary : Candidates, CandidateTimer {
     if (ms.empty()) return unsupported("none");
     return several ? ms.size() : 1;
   }
+  size_t widen(size_t best) override {
+    if (widened_by.size() < wider.size()) {
+      const std::vector<double>& more = wider[widened_by.size()];
+      ms.insert(ms.end(), more.begin(), more.end());
+      widened_by.push_back(best);
+    }
+    return ms.size();
+  }
   Bytes memory() const override { return need; }
   Status run(size_t, std::byte*, CUstream) override { return {}; }
   void settle(size_t candidate) override { settled = candidate; }
@@ -41,7 +51,8 @@ struct FakeLibrary : Candidates, CandidateTimer {
     ++begun;
     return begins ? Status() : exhausted("no memory");
   }
-  Result<double> time_ms(Candidates&, size_t candidate) override {
+  Result<double> time_ms(Candidates&, size_t candidate, double best_ms) override {
+    EXPECT_GT(best_ms, 0);
     now += timing;
     ++timed;
     if (ms[candidate] < 0) return unavailable("it does not run");
@@ -73,6 +84,25 @@ TEST(Tuner, TakesTheFastestAndKeepsIt) {
   EXPECT_EQ(bench.choices.find("problem"), "2");
   EXPECT_EQ(bench.tuning.report().ns, 40'000'000);
   EXPECT_EQ(bench.library.ended, 1);
+}
+
+TEST(Tuner, WidensAroundTheBestUntilNothingIsAdded) {
+  Bench bench({3, 2});
+  bench.library.wider = {{4, 1}, {5, 0.5, 6}};
+  EXPECT_EQ(bench.choose(), TuningOutcome::kTuned);
+  EXPECT_EQ(bench.library.widened_by, (std::vector<size_t>{1, 3}));
+  EXPECT_EQ(bench.library.settled, 5u);
+  EXPECT_EQ(bench.library.timed, 7);
+}
+
+TEST(Tuner, WidensOnlyWhileThereIsTime) {
+  TunerLimits limits;
+  limits.problem = milliseconds(25);
+  Bench bench({3, 2}, {}, limits);
+  bench.library.wider = {{1, 0.5, 0.2}};
+  EXPECT_EQ(bench.choose(), TuningOutcome::kTuned);
+  EXPECT_EQ(bench.library.settled, 2u);
+  EXPECT_EQ(bench.library.timed, 3);
 }
 
 TEST(Tuner, TimesNothingTwice) {

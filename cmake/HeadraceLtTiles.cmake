@@ -1,0 +1,18 @@
+# headrace_lt_tiles(target): headrace_lt_tiles.inc for `target`'s own sources, with the sizes of cuBLASLt's tiles, which its
+# header gives in the names of an enumeration alone.
+function(headrace_lt_tiles target)
+  find_file(HEADRACE_CUBLASLT_HEADER cublasLt.h PATHS ${CUDAToolkit_INCLUDE_DIRS} NO_DEFAULT_PATH REQUIRED)
+  set(name "CUBLASLT_MATMUL_TILE_([0-9]+)x([0-9]+) *= *([0-9]+)")
+  file(STRINGS ${HEADRACE_CUBLASLT_HEADER} lines REGEX "${name}")
+  set(rows "")
+  foreach(line ${lines})
+    string(REGEX REPLACE ".*${name}.*" "  {\\3, \\1, \\2},\n" row "${line}")
+    string(APPEND rows "${row}")
+  endforeach()
+  if(NOT rows)
+    message(FATAL_ERROR "${HEADRACE_CUBLASLT_HEADER} names no tiles")
+  endif()
+  set(folder ${CMAKE_CURRENT_BINARY_DIR}/generated/${target})
+  file(CONFIGURE OUTPUT ${folder}/headrace_lt_tiles.inc @ONLY CONTENT "@rows@")
+  target_include_directories(${target} PRIVATE ${folder})
+endfunction()
