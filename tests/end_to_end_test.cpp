@@ -2,6 +2,7 @@
 // same under any weight budget.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 
@@ -73,6 +74,33 @@ TEST_P(EndToEnd, ResultsDoNotDependOnTheWeightBudget) {
       }
     }
   }
+}
+
+TEST_P(EndToEnd, EnginesInAPoolHoldAsMuchAsTheOneThatNeedsMost) {
+  Pool pool;
+  EXPECT_EQ(pool.arena() + pool.scratch(), Bytes{});
+  Bytes arena, scratch;
+  std::vector<Context> contexts;
+  for (const char* fixture : {"mlp", "tied_weights"}) {
+    const Engine engine = compiled(fixture).value();
+    const std::vector<Tensor> inputs = examples(engine);
+    Context alone = engine.context({.threads = 1}).value();
+    contexts.push_back(engine.context({.threads = 1, .pool = pool}).value());
+    ASSERT_TRUE(alone.set_weight_budget(Bytes{0}).ok());
+    const std::vector<Tensor> want = alone.run(inputs).value();
+    for (int run = 0; run < 2; ++run) {
+      const std::vector<Tensor> got = contexts.back().run(inputs).value();
+      for (size_t i = 0; i < want.size(); ++i) {
+        EXPECT_EQ(0, std::memcmp(got[i].data(), want[i].data(), static_cast<size_t>(want[i].size().count)));
+      }
+    }
+    arena = std::max(arena, alone.memory().arena);
+    scratch = std::max(scratch, alone.memory().scratch);
+  }
+  EXPECT_EQ(pool.arena(), arena);
+  EXPECT_EQ(pool.scratch(), scratch);
+  contexts.clear();
+  EXPECT_EQ(pool.arena() + pool.scratch(), Bytes{});
 }
 
 TEST_P(EndToEnd, TheSameExportGivesTheSameBytes) {

@@ -31,6 +31,7 @@ class Tuning;
 namespace runtime {
 class Engine;
 class Context;
+class Pool;
 }  // namespace runtime
 
 std::string version();  // "0.1.0"
@@ -81,10 +82,28 @@ struct OpenOptions {
   bool deterministic = false;
 };
 
+// Arena and scratch of contexts that never run at once, of one engine or of several on one device: as large
+// as the context needs that needs most, where each of its own would hold as much as it needs. A handle; the
+// memory is held while contexts of the pool are, and what only one needed is given back when that one goes.
+// Threads: all methods may be called by several. A run that begins before another one of the pool has
+// returned is refused (kInvalidArgument); on a GPU, runs that return before they are over follow each other
+// there.
+class Pool {
+ public:
+  Pool();
+  Bytes arena() const;
+  Bytes scratch() const;
+
+ private:
+  friend class Engine;
+  std::shared_ptr<runtime::Pool> pool_;
+};
+
 struct ContextOptions {
   int threads = 0;                    // 0: as many as the affinity mask and the cgroup allow
   std::optional<Bytes> memory_limit;  // for everything that the engine and this context hold
   int prepared_shapes = 0;            // sets of shapes kept ready; 0: 16, and 256 on a GPU
+  std::optional<Pool> pool;           // shared with other contexts; not with a memory limit. Absent: its own
 };
 
 // One input or output of an engine.
@@ -181,6 +200,8 @@ class Engine {
   // version of Headrace, or for a machine or library of which it cannot be packed again: compile again).
   static Result<Engine> open(const std::filesystem::path& path, const OpenOptions& options = {});
 
+  // Errors: kInvalidArgument: the pool's memory is on another device; kUnsupported: a memory limit and a
+  // pool; kExhausted: the memory limit is too small for the opt shapes, with the least that is not.
   Result<Context> context(const ContextOptions& options = {}) const;
 
   Bytes streamable() const;     // bytes of weights that a budget can leave in the file

@@ -76,6 +76,7 @@ def compile(module: torch.nn.Module | ExportedProgram, inputs: Any = None, *, ir
     tuning_seconds : on a GPU, how long kernels are tuned at most that no earlier load has tuned; 0: not at all
     deterministic : on a GPU, compute the same in every load, to the bit: no kernel is chosen by its time
     threads, memory_limit : of the engine's runs; by default as many as there are CPUs, and no limit (bytes)
+    pool : a `headrace.runtime.Pool`, where modules that never run at once share their arena and scratch
 
     torch_tensorrt's other options are known: harmless ones are accepted with a warning, see docs/python_api.md.
 
@@ -148,7 +149,8 @@ def _compile(module: torch.nn.Module | ExportedProgram, args: tuple[Any, ...] | 
             warnings.warn(f"compile(): {warning}", stacklevel=3)
         archive.unlink()
         engine = EngineModule(path, options.enable_weight_streaming, options.threads, options.memory_limit, folder, device,
-                              tuning_seconds=options.tuning_seconds, deterministic=options.deterministic)
+                              tuning_seconds=options.tuning_seconds, deterministic=options.deterministic,
+                              pool=options.pool)
     except BaseException:
         folder.cleanup()
         raise

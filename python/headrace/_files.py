@@ -36,7 +36,7 @@ def save(module: CompiledModule, path: str | Path) -> None:
 def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int = 0,
          memory_limit: int | None = None, weight_budget: int | None = None, device: str = "",
          model: str | Path | None = None, tuning_seconds: float = TUNING_SECONDS,
-         deterministic: bool = False) -> CompiledModule:
+         deterministic: bool = False, pool: _core.Pool | None = None) -> CompiledModule:
     """Opens an engine file; the options are those of `headrace.compile`.
 
     An engine for a CPU with other instructions, or for another oneDNN, is packed again first, with a warning: the file is
@@ -57,7 +57,7 @@ def load(path: str | Path, *, enable_weight_streaming: bool = True, threads: int
     """
     engine = EngineModule(Path(path), enable_weight_streaming, threads, memory_limit, device=device, weight_budget=weight_budget,
                           model=None if model is None else Path(model), tuning_seconds=tuning_seconds,
-                          deterministic=deterministic)
+                          deterministic=deterministic, pool=pool)
     if engine.engine.packed_again:
         warnings.warn(f"load(): '{path}' was made for another machine or version of oneDNN; its weights were packed again for "
                       "this one", stacklevel=2)

@@ -36,18 +36,19 @@ class EngineModule(torch.nn.Module):
     device : "cuda:1" to choose among GPUs; by default the first that the engine was compiled for
     model : the archive to pack the weights again from, where need be; by default the engine's name with .pt2
     tuning_seconds, deterministic : on a GPU, how kernels are chosen; as `headrace.compile` has them
+    pool : of arena and scratch, with other modules
     """
 
     def __init__(self, path: Path, weight_streaming: bool, threads: int = 0, memory_limit: int | None = None,
                  folder: tempfile.TemporaryDirectory | None = None, device: str = "",
                  weight_budget: int | None = None, model: Path | None = None, tuning_seconds: float = TUNING_SECONDS,
-                 deterministic: bool = False) -> None:
+                 deterministic: bool = False, pool: _core.Pool | None = None) -> None:
         super().__init__()
         self.weight_streaming = weight_streaming
         self._folder = folder
         self.engine = _core.Engine(path, weight_budget=weight_budget if weight_streaming else ALL_RESIDENT, threads=threads,
                                    memory_limit=memory_limit, device=device, model=model,
-                                   tuning_seconds=tuning_seconds, deterministic=deterministic)
+                                   tuning_seconds=tuning_seconds, deterministic=deterministic, pool=pool)
         _tell(self.engine.tuning)
         self.budget = weight_budget  # as asked for; None: automatic
 

@@ -52,6 +52,7 @@ class Options:
     engine_path: str | Path | None = None  # None: in a temporary folder, removed with the module
     threads: int = 0
     memory_limit: int | None = None
+    pool: Any = None  # a runtime.Pool
     tuning_seconds: float = 10.0
     deterministic: bool = False
     passes_off: list[str] = field(default_factory=list)

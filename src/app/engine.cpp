@@ -10,6 +10,7 @@
 #include "device/queued_device.h"
 #include "engine/engine_file.h"
 #include "runtime/engine.h"
+#include "runtime/pool.h"
 
 namespace headrace {
 
@@ -51,12 +52,17 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   return engine;
 }
 
+Pool::Pool() : pool_(std::make_shared<runtime::Pool>()) {}
+Bytes Pool::arena() const { return pool_->arena().size(); }
+Bytes Pool::scratch() const { return pool_->scratch().size(); }
+
 Result<Context> Engine::context(const ContextOptions& options) const {
   Context context;
   context.state_ = std::make_shared<Context::State>();
   context.state_->engine = engine_;
   HR_ASSIGN(context.state_->context,
-            engine_->make_context({options.threads, options.memory_limit, options.prepared_shapes}));
+            engine_->make_context({options.threads, options.memory_limit, options.prepared_shapes,
+                                   options.pool ? options.pool->pool_ : nullptr}));
   return context;
 }
 

@@ -66,14 +66,25 @@ void bind_reports(nb::module_& module) {
 
 void bind_engine(nb::module_& module) {
   bind_reports(module);
+  nb::class_<Pool>(
+      module, "Pool",
+      "Arena and scratch that modules share which never run at once: as large as the one needs that "
+      "needs most.\n\n"
+      "A call of one module during a call of another raises ValueError. All are on one device, and have "
+      "no memory limit.\nSource: ``include/headrace/headrace.h``, ``Pool``.")
+      .def(nb::init<>())
+      .def_prop_ro(
+          "arena", [](const Pool& pool) { return pool.arena().count; }, "Bytes, for activations.")
+      .def_prop_ro(
+          "scratch", [](const Pool& pool) { return pool.scratch().count; }, "Bytes, for streamed weights.");
   nb::class_<PyEngine>(module, "Engine", "An open engine file, and contexts to run it in.")
       .def(nb::init<const std::filesystem::path&, std::optional<int64_t>, int, std::optional<int64_t>,
                     const std::string&, std::optional<int64_t>, const std::optional<std::filesystem::path>&,
-                    double, bool>(),
+                    double, bool, const std::optional<Pool>&>(),
            "path"_a, nb::kw_only(), "weight_budget"_a = nb::none(), "threads"_a = 0,
            "memory_limit"_a = nb::none(), "device"_a = "", "host_limit"_a = nb::none(),
            "model"_a = nb::none(), "tuning_seconds"_a = OpenOptions().tuning_seconds,
-           "deterministic"_a = false)
+           "deterministic"_a = false, "pool"_a = nb::none())
       .def("run", &PyEngine::run, "inputs"_a, nb::sig("def run(self, inputs: list | tuple) -> tuple"),
            "Runs on one entry an input, and gives one an output.")
       .def("set_weight_budget", &PyEngine::set_weight_budget, "budget"_a.none(),

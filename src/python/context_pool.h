@@ -15,8 +15,8 @@
 namespace headrace::python {
 
 // A context is made when all others are busy, up to a few, and kept; all share the engine's resident weights.
-// Under a memory limit, which is for all that the engine holds, and while a trace is taken, there is one, and
-// calls follow each other.
+// Under a memory limit, which is for all that the engine holds, in a pool that is shared with other engines,
+// and while a trace is taken, there is one, and calls follow each other.
 //
 // Threads: all methods may be called by several; none with the GIL held, for they may wait.
 class ContextPool {
@@ -62,7 +62,7 @@ class ContextPool {
 
  private:
   void give_back(Slot& slot);
-  size_t most() const { return traced_ || options_.memory_limit ? 1 : most_; }
+  size_t most() const { return traced_ || options_.memory_limit || options_.pool ? 1 : most_; }
   // The only context, once all others have gone. REQUIRES: `lock` holds the mutex.
   Context& alone(std::unique_lock<std::mutex>& lock);
 

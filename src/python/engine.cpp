@@ -38,7 +38,7 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
                                 int threads, std::optional<int64_t> memory_limit, const std::string& device,
                                 std::optional<int64_t> host_limit,
                                 const std::optional<std::filesystem::path>& model, double tuning_seconds,
-                                bool deterministic) {
+                                bool deterministic, const std::optional<Pool>& shared) {
   const auto work = [&]() -> Result<Opened> {
     nb::gil_scoped_release release;
     const auto packed_again = std::make_shared<bool>(false);  // the engine keeps what it is given
@@ -51,7 +51,7 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
     Result<Engine> engine = Engine::open(path, {first, progress, device, bytes(host_limit),
                                                 model.value_or(""), tuning_seconds, deterministic});
     if (!engine.ok()) return engine.status();
-    const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit)};
+    const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit), .pool = shared};
     Result<Context> context = engine->context(options);
     if (!context.ok()) return context.status();
     if (memory_limit) {
@@ -68,9 +68,9 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
 PyEngine::PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
                    std::optional<int64_t> memory_limit, const std::string& device,
                    std::optional<int64_t> host_limit, const std::optional<std::filesystem::path>& model,
-                   double tuning_seconds, bool deterministic)
+                   double tuning_seconds, bool deterministic, const std::optional<Pool>& pool)
     : PyEngine(open(path, weight_budget, threads, memory_limit, device, host_limit, model, tuning_seconds,
-                    deterministic)) {}
+                    deterministic, pool)) {}
 
 PyEngine::PyEngine(Opened opened)
     : engine_(std::move(opened.engine)),

@@ -24,7 +24,8 @@ class PyEngine {
  public:
   PyEngine(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
            std::optional<int64_t> memory_limit, const std::string& device, std::optional<int64_t> host_limit,
-           const std::optional<std::filesystem::path>& model, double tuning_seconds, bool deterministic);
+           const std::optional<std::filesystem::path>& model, double tuning_seconds, bool deterministic,
+           const std::optional<Pool>& pool);
 
   // One entry of `inputs` (a list or tuple) an input of the engine: a tensor, an int where the export has a
   // number, anything where it has a constant. Gives one entry an output: a new tensor, an int or None.
@@ -57,7 +58,7 @@ class PyEngine {
   static Opened open(const std::filesystem::path& path, std::optional<int64_t> weight_budget, int threads,
                      std::optional<int64_t> memory_limit, const std::string& device,
                      std::optional<int64_t> host_limit, const std::optional<std::filesystem::path>& model,
-                     double tuning_seconds, bool deterministic);
+                     double tuning_seconds, bool deterministic, const std::optional<Pool>& pool);
   explicit PyEngine(Opened opened);
   // The inputs of one call, and what keeps them.
   struct Call {

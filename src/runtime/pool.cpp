@@ -57,11 +57,6 @@ Status Pool::bind(std::shared_ptr<Device> device) {
   return {};
 }
 
-const Device* Pool::device() const {
-  const std::lock_guard lock(mutex_);
-  return device_.get();
-}
-
 Status Pool::Use::status() const {
   if (taken_) return {};
   return invalid_argument(

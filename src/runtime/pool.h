@@ -62,7 +62,7 @@ class Pool {
  public:
   // The device of the first context is the pool's from then on. Errors: kInvalidArgument: it is another one.
   Status bind(std::shared_ptr<Device> device);
-  const Device* device() const;
+  const Device* device() const { return device_.get(); }  // REQUIRES: the caller has bound it
 
   PoolMemory& arena() { return arena_; }
   PoolMemory& scratch() { return scratch_; }
@@ -91,8 +91,8 @@ class Pool {
   Status settle();  // waits for the runs that are not over
 
  private:
-  mutable std::mutex mutex_;         // guards device_ and the three below, not the memories
-  std::shared_ptr<Device> device_;   // before all that is made of it
+  std::mutex mutex_;                 // guards the next four, not the memories
+  std::shared_ptr<Device> device_;   // set once; before all that is made of it
   std::unique_ptr<Event> finished_;  // the latest run
   const void* latest_ = nullptr;     // its user
   bool under_way_ = false;

@@ -1,5 +1,6 @@
 """How arguments go in and results come out."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -222,6 +223,38 @@ def test_a_memory_limit_holds_for_calls_of_all_threads():
 
     in_threads(4, call)
     assert module.memory().device_peak <= limit and module.memory().arena == free.memory().arena
+
+
+def test_modules_in_a_pool_share_their_arena_and_take_turns():
+    xs = [torch.randn(32, 256), torch.randn(96, 256)]
+    models = [Slow().eval() for _ in xs]
+    alone = [hr.compile(model, arg_inputs=[x], device=DEVICE, threads=1) for model, x in zip(models, xs, strict=True)]
+    wants = [module(x) for module, x in zip(alone, xs, strict=True)]
+    pool = hr.runtime.Pool()
+    assert (pool.arena, pool.scratch) == (0, 0)
+    pooled = [hr.compile(model, arg_inputs=[x], device=DEVICE, threads=1, pool=pool)
+              for model, x in zip(models, xs, strict=True)]
+    for i in (0, 1, 0, 1):
+        assert torch.equal(pooled[i](xs[i]), wants[i])
+    assert pool.arena == max(module.memory().arena for module in alone) == pooled[0].memory().arena
+    refused = []
+
+    def call(i: int) -> None:
+        try:
+            assert torch.equal(pooled[i](xs[i]), wants[i])
+        except ValueError as error:
+            refused.append(str(error))
+
+    for _ in range(100):  # until two calls met
+        in_threads(2, call)
+        if refused:
+            break
+    assert set(refused) == {"another context of this pool is running; contexts that run at the same time need a pool each"}
+    pooled.clear()
+    gc.collect()
+    assert pool.arena == 0
+    with pytest.raises(NotImplementedError, match="a context in a shared pool can have none"):
+        hr.compile(models[0], arg_inputs=[xs[0]], device=DEVICE, pool=pool, memory_limit=1 << 30)
 
 
 SCARCE_MEMORY = """

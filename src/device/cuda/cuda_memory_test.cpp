@@ -73,7 +73,7 @@ TEST_F(CudaRange, KeepsWhatWasCapturedBeforeItGrew) {
   ASSERT_OK(range->resize(unit));
   auto other = take(device_->allocate(unit, "a copy"));
   ASSERT_OK(queue_->begin_capture());
-  ASSERT_OK(queue_->copy(other.data(), range->data(), unit));
+  const CopyIndex copy = take(queue_->copy_changing(other.data(), range->data(), unit));
   auto graph = take(queue_->end_capture());
   std::byte* const at = range->data();
   ASSERT_OK(range->resize(unit * 8));
@@ -90,6 +90,11 @@ TEST_F(CudaRange, KeepsWhatWasCapturedBeforeItGrew) {
   ASSERT_OK(write(*queue_, at, ones));
   ASSERT_OK(queue_->launch(*graph));
   EXPECT_EQ(read(*queue_, other.data(), unit), ones);
+
+  auto third = take(device_->allocate(unit, "a copy"));  // as a caller's tensor that moves
+  ASSERT_OK(graph->set_copy(copy, third.data(), at));
+  ASSERT_OK(queue_->launch(*graph));
+  EXPECT_EQ(read(*queue_, third.data(), unit), ones);
 }
 
 TEST_F(CudaRange, GivesBackWholePiecesAndAllAtTheEnd) {
