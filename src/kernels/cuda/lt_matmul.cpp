@@ -1,11 +1,10 @@
 #include "kernels/cuda/lt_matmul.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 
 #include "engine/sizes.h"
-#include "kernels/cuda/lt_tilings.h"
+#include "kernels/cuda/lt_algorithm.h"
 
 namespace headrace::cuda {
 namespace {
@@ -43,23 +42,6 @@ Status set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttrib
            const T& value) {
   return check_blas(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)),
                     "prefer algorithms");
-}
-
-// Eight numbers in hexadecimal.
-std::string choice_text(const cublasLtMatmulAlgo_t& algo) {
-  std::string text;
-  for (const uint64_t word : algo.data) text += fmt::format("{}{:x}", text.empty() ? "" : " ", word);
-  return text;
-}
-std::optional<cublasLtMatmulAlgo_t> parse_choice(std::string_view text) {
-  cublasLtMatmulAlgo_t algo = {};
-  for (uint64_t& word : algo.data) {
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), word, 16);
-    if (error != std::errc()) return std::nullopt;
-    text.remove_prefix(static_cast<size_t>(end - text.data()));
-    if (text.starts_with(' ')) text.remove_prefix(1);
-  }
-  return text.empty() ? std::optional(algo) : std::nullopt;
 }
 
 }  // namespace
@@ -159,47 +141,6 @@ std::array<Bytes, kLtOperands> LtMatmul::extents() const {
   return sizes;
 }
 
-namespace {
-
-// An algorithm's settings that are not its tile's.
-struct LtShape {
-  uint16_t cluster = 0;
-  uint32_t custom = 0;
-  bool operator==(const LtShape&) const = default;
-};
-
-template <class T>
-T setting(const cublasLtMatmulAlgo_t& algo, cublasLtMatmulAlgoConfigAttributes_t attribute) {
-  T value = {};
-  size_t written = 0;
-  (void)cublasLtMatmulAlgoConfigGetAttribute(&algo, attribute, &value, sizeof(value), &written);
-  return value;
-}
-template <class T>
-void set(cublasLtMatmulAlgo_t& algo, cublasLtMatmulAlgoConfigAttributes_t attribute, const T& value) {
-  (void)cublasLtMatmulAlgoConfigSetAttribute(&algo, attribute, &value, sizeof(value));
-}
-
-LtShape shape_of(const cublasLtMatmulAlgo_t& algo) {
-  return {setting<uint16_t>(algo, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID),
-          setting<uint32_t>(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION)};
-}
-cublasLtMatmulAlgo_t with_shape(cublasLtMatmulAlgo_t algo, const LtShape& shape) {
-  set(algo, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID, shape.cluster);
-  set(algo, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION, shape.custom);
-  return algo;
-}
-cublasLtMatmulAlgo_t with_tiling(cublasLtMatmulAlgo_t algo, const LtTiling& tiling) {
-  set(algo, CUBLASLT_ALGO_CONFIG_TILE_ID, static_cast<uint32_t>(tiling.tile));
-  set(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, static_cast<int32_t>(tiling.split));
-  set(algo, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
-      static_cast<uint32_t>(tiling.split > 1 ? CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE
-                                             : CUBLASLT_REDUCTION_SCHEME_NONE));
-  return algo;
-}
-
-}  // namespace
-
 class LtMatmul::Algorithms : public Candidates {
  public:
   Algorithms(LtMatmul& product, Bytes most, int multiprocessors)
@@ -274,19 +215,12 @@ class LtMatmul::Algorithms : public Candidates {
   }
   void add_shapes(const cublasLtMatmulAlgo_t& best) {
     const size_t most = found_.size() + kWideShapes;
-    const auto options = static_cast<uint32_t>(custom_options(best));
+    const auto options = custom_options(best);
     for (const uint16_t cluster :
          {CUBLASLT_CLUSTER_SHAPE_1x1x1, CUBLASLT_CLUSTER_SHAPE_2x1x1, CUBLASLT_CLUSTER_SHAPE_1x2x1,
           CUBLASLT_CLUSTER_SHAPE_4x1x1, CUBLASLT_CLUSTER_SHAPE_1x4x1, CUBLASLT_CLUSTER_SHAPE_2x2x1})
       for (uint32_t custom = 0; custom <= options && found_.size() < most; ++custom)
         add(with_shape(best, {cluster, custom}));
-  }
-  static int32_t custom_options(const cublasLtMatmulAlgo_t& algo) {
-    int32_t most = 0;
-    size_t written = 0;
-    (void)cublasLtMatmulAlgoCapGetAttribute(&algo, CUBLASLT_ALGO_CAP_CUSTOM_OPTION_MAX, &most, sizeof(most),
-                                            &written);
-    return most;
   }
 
   LtMatmul& product_;

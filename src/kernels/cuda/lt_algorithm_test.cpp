@@ -1,0 +1,24 @@
+#include "kernels/cuda/lt_algorithm.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace headrace::cuda {
+namespace {
+
+TEST(LtAlgorithm, ComesBackFromItsText) {
+  cublasLtMatmulAlgo_t algorithm = {};
+  for (size_t i = 0; i < std::size(algorithm.data); ++i) algorithm.data[i] = 0x0123456789abcdef * (i + 1);
+  const auto again = parse_choice(choice_text(algorithm));
+  ASSERT_TRUE(again.has_value());
+  EXPECT_TRUE(std::equal(std::begin(algorithm.data), std::end(algorithm.data), std::begin(again->data)));
+}
+
+TEST(LtAlgorithm, IsNoneWhereTheTextIsNotEightNumbers) {
+  for (const char* text : {"", "1 2 3", "1 2 3 4 5 6 7 8 9", "1 2 3 4 5 6 7 x"})
+    EXPECT_FALSE(parse_choice(text).has_value()) << text;
+}
+
+}  // namespace
+}  // namespace headrace::cuda
