@@ -66,7 +66,9 @@ TEST(QueuedStreaming, WorksInPlaceOnTensorsThatStay) {
     // Here until they are worked on in place, there, here and there in turn, and under other budgets.
     for (int run = 0; run < 40; ++run) {
       DeviceTensors& tensors = run < 12 || (run >= 16 && run % 2 == 0) || run >= 28 ? here : there;
-      if (run >= 30) ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      if (run >= 30) {
+        ASSERT_TRUE(engine->set_weight_budget(random_budget(*engine, random)).ok());
+      }
       tensors.fill_inputs();
       const int64_t before = device->copies();
       const Status status = context->run_into(tensors.inputs, tensors.outputs);
