@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "queued_net.h"
@@ -208,6 +210,45 @@ TEST(Pool, OrdersRunsThatAreNotOver) {
     }
     for (auto& context : contexts) ASSERT_TRUE(context->set_stream(std::nullopt).ok());
     EXPECT_EQ(device->failure().message(), "");
+  }
+}
+
+TEST(Pool, AgreesWhileThreadsTakeTurnsAndBudgetsChange) {
+  for (uint64_t seed = 640; seed < 648; ++seed) {
+    const Net nets[] = {Net(seed), Net(seed + 100)};
+    Random random(seed);
+    const bool host = seed % 4 == 0;
+    std::shared_ptr<Device> device = std::make_shared<fake::FakeDevice>();
+    auto queued = device_of(seed, kib(seed % 3 ? 4 : 0));
+    if (!host) device = queued;
+    const auto pool = std::make_shared<Pool>();
+    std::vector<std::shared_ptr<Engine>> engines;
+    for (const Net& net : nets) {
+      engines.push_back(host ? net.file.open(device, Bytes{0}) : open_queued(net.file, device, Bytes{0}));
+    }
+    std::mutex turn;
+    std::vector<std::thread> threads;
+    for (size_t t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        Random own(seed * 31 + t);
+        const Net& net = nets[t % 2];
+        for (int some = 0; some < 3; ++some) {  // contexts come and go while others run
+          auto context = take(engines[t % 2]->make_context({.threads = 1, .pool = pool}));
+          for (int run = 0; run < 6; ++run) {
+            const std::lock_guard lock(turn);
+            expect_case(*context, net.cases[own() % 2], seed);
+          }
+        }
+      });
+    }
+    for (int change = 0; change < 20; ++change) {
+      Engine& engine = *engines[random() % 2];
+      const Status status = engine.set_weight_budget(random_budget(engine, random));
+      EXPECT_TRUE(status.ok()) << status.message();
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(pool->arena().size() + pool->scratch().size(), Bytes{});
+    EXPECT_EQ(queued->failure().message(), "");
   }
 }
 
