@@ -159,6 +159,35 @@ def memory_runs_out_as_the_budget_changes(folder: Path) -> None:
     assert engine.memory().host_pinned == 0, "the file stays pinned though all is resident"
 
 
+@case
+def runs_of_a_pool_are_on_several_streams(folder: Path) -> None:
+    pool = hr.runtime.Pool()
+    inputs = [rows_of(8, 4096), rows_of(1 << 12, 64)]
+    engines, wants, arenas, streams = [], [], [], [torch.cuda.Stream(), torch.cuda.Stream()]
+    for name, model, x in zip("ab", (Layers(), Wide()), inputs, strict=True):
+        (folder / name).mkdir()
+        path = compiled(folder / name, model, x.shape[1])
+        alone = hr._core.Engine(path, weight_budget=0)
+        wants.append(alone.run((x,))[0].clone())
+        torch.cuda.synchronize()
+        arenas.append(alone.memory().arena)
+        engines.append(hr._core.Engine(path, weight_budget=0, pool=pool))
+    del alone
+    torch.cuda.synchronize()
+    for count in (1, 4, 16):  # calls that are under way at the same time; none may touch another's arena or scratch
+        results = []
+        for i in [0, 1] * count:
+            with torch.cuda.stream(streams[i]):
+                results.append((i, engines[i].run((inputs[i],))[0]))
+        torch.cuda.synchronize()
+        for i, result in results:
+            same(result, wants[i])
+    assert pool.arena == max(arenas), f"the pool's arena has {pool.arena} bytes, engines of their own {arenas}"
+    engines.clear()
+    gc.collect()
+    assert pool.arena == pool.scratch == 0, f"{pool.arena} and {pool.scratch} bytes stay in a pool without engines"
+
+
 FAULTY = b""".version 7.0
 .target sm_80
 .address_size 64
