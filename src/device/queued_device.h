@@ -23,6 +23,9 @@ class Event {
   virtual ~Event() = default;
   // Waits on the host. Errors: kUnavailable: the device failed.
   virtual Status synchronize() = 0;
+  // Nanoseconds on the device's clock from `earlier` to this. REQUIRES: both come from make_timed_event, were
+  // recorded outside captures, and are over.
+  virtual Result<int64_t> ns_since(const Event& earlier) const = 0;
 };
 
 // A copy inside a graph, of which source or destination may change from launch to launch.
@@ -77,6 +80,7 @@ class QueuedDevice : public Device {
   // A queue over a stream of the caller's; nullptr is the default stream. The stream outlives it.
   virtual Result<std::unique_ptr<WorkQueue>> borrow_queue(void* stream) = 0;
   virtual Result<std::unique_ptr<Event>> make_event() = 0;
+  virtual Result<std::unique_ptr<Event>> make_timed_event() = 0;  // one that notes when it is reached
   // [begin, begin + size) of the file, from a multiple of kReadAlignment on. `fd` is borrowed and must
   // outlive the source. `host_limit`: the most bytes to pin; above it, and where the driver refuses to pin
   // the file's pages, a ring of pinned memory.

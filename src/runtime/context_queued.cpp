@@ -12,7 +12,7 @@ Status ContextImpl::execute_queued(const ShapePlan& shape, std::span<const Tenso
     return {};
   };
   const QueuedWork work = {plan_,          shape,  buffers_, rows_,    arena_data_, staged_,
-                           group_buffers_, inputs, outputs,  version_, before_step};
+                           group_buffers_, inputs, outputs,  version_, step_times_, before_step};
   return queued_run_->run(work, shapes_.front().captured);  // find_shape has put it there
 }
 

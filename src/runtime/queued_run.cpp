@@ -122,7 +122,7 @@ Status QueuedRun::copy_all(bool outputs, bool on_device_too) {
   return {};
 }
 
-Status QueuedRun::enqueue_steps(const QueuedWork& work) {
+Status QueuedRun::enqueue_steps(const QueuedWork& work, StepTimer* timer) {
   HR_TRY(streamer_.begin(*queue_));
   const auto steps = static_cast<StepIndex>(work.plan.steps.size());
   for (StepIndex step = 0; step <= steps; ++step) {  // the last: outputs that are weights
@@ -138,21 +138,31 @@ Status QueuedRun::enqueue_steps(const QueuedWork& work) {
     HR_TRY(work.before_step(step));
     const auto index = static_cast<size_t>(step);
     const Addresses at{work.buffers, work.rows, work.arena + work.shape.workspaces[index].count};
+    if (timer) HR_TRY(timer->begin(step, *queue_));
     if (Status status = work.shape.prepared->enqueue(step, at, *queue_); !status.ok()) {
       return status.with_context(
           fmt::format("{} '{}'", work.plan.steps[index].kernel, work.plan.steps[index].label));
     }
+    if (timer) HR_TRY(timer->end(step, *queue_));
     HR_TRY(streamer_.release(step, *queue_));
   }
   return {};
 }
 
-Status QueuedRun::run_eagerly(const QueuedWork& work) {
+Status QueuedRun::run_eagerly(const QueuedWork& work, StepTimer* timer) {
   HR_TRY(copy_all(false, true));
-  HR_TRY(enqueue_steps(work));
+  HR_TRY(enqueue_steps(work, timer));
   HR_TRY(find_outputs(work));
   HR_TRY(copy_all(true, true));
   return streamer_.end(*queue_);
+}
+
+// What the next plan of resident weights goes by. It waits for its end: its events are asked for their times.
+Status QueuedRun::run_timed(const QueuedWork& work) {
+  StepTimer timer(device_);
+  HR_TRY(run_eagerly(work, &timer));
+  HR_TRY(queue_->synchronize());
+  return timer.tell(work.times);
 }
 
 // The graph for tensors that lie where this run's do.
@@ -302,13 +312,18 @@ Status QueuedRun::run(const QueuedWork& work, CapturedRun& captured) {
   std::optional<DriverWatch> watch;  // the run may load code, or become a graph
   if (!is_current(work, graph, captured)) watch.emplace(device_);
   const bool capturable = streamer_.idle() || source_->capturable();
+  const bool timed = captured.runs > 0 && !streamer_.idle() && !work.times.settled();
   Status status;
-  if (!is_current(work, graph, captured) && captured.runs > 0 && capturable) {
+  if (timed) {
+    status = run_timed(work);
+  } else if (!is_current(work, graph, captured) && captured.runs > 0 && capturable) {
     status = capture(work, graph, captured);
     constexpr int64_t kMostPatience = 1024;
     if (&graph == &captured.fixed) captured.patience = std::min(captured.patience * 2, kMostPatience);
   }
-  if (status.ok()) status = is_current(work, graph, captured) ? launch(work, graph) : run_eagerly(work);
+  if (status.ok() && !timed) {
+    status = is_current(work, graph, captured) ? launch(work, graph) : run_eagerly(work);
+  }
   if (status.ok()) status = finish(work);
   if (!status.ok()) {
     streamer_.abandon();

@@ -2,9 +2,9 @@
 //
 // All inputs and outputs pass through places in the arena, so that the addresses of a shape's run stay, and
 // the whole run, streamed weights included, is captured once into a graph and then launched by one call. The
-// first run of a shape is put on the queue step by step: a shape that comes once costs no capture. Where the
-// caller's tensors stay where they are from run to run, a second graph works on them in place, without
-// copies.
+// first run of a shape is put on the queue step by step: a shape that comes once costs no capture. So is, once,
+// a run that streams, whose steps are timed for the planner. Where the caller's tensors stay where they are
+// from run to run, a second graph works on them in place, without copies.
 #pragma once
 
 #include <functional>
@@ -20,6 +20,7 @@
 #include "runtime/pool.h"
 #include "runtime/queued_streamer.h"
 #include "runtime/shape_plan.h"
+#include "runtime/step_timer.h"
 
 namespace headrace::runtime {
 
@@ -82,6 +83,7 @@ struct QueuedWork {
   std::span<const std::vector<BufferIndex>> group_buffers;
   std::span<const Tensor> inputs, outputs;
   uint64_t residency_version;
+  StepTimes& times;  // noted once, in the first run that streams and that is not the shape's first
   const std::function<Status(StepIndex)>& before_step;  // progress; an error ends the run
 };
 
@@ -111,10 +113,11 @@ class QueuedRun {
   Status find_inputs(const QueuedWork& work);
   Status find_outputs(const QueuedWork& work);
   Status add(Transfer transfer);
-  Status enqueue_steps(const QueuedWork& work);
+  Status enqueue_steps(const QueuedWork& work, StepTimer* timer = nullptr);
   Status copy(const Transfer& transfer);
   Status copy_all(bool outputs, bool on_device_too);
-  Status run_eagerly(const QueuedWork& work);
+  Status run_eagerly(const QueuedWork& work, StepTimer* timer = nullptr);
+  Status run_timed(const QueuedWork& work);
   CapturedGraph& choose_graph(CapturedRun& captured) const;
   bool lies_in_place(const Transfer& transfer) const;
   Status capture(const QueuedWork& work, CapturedGraph& captured, const CapturedRun& run);

@@ -22,8 +22,9 @@ class StepTimes {
     time.store(before == 0 ? ns : (3 * before + ns) / 4, std::memory_order_relaxed);
   }
   void note_run() { runs_.fetch_add(1, std::memory_order_relaxed); }
+  void settle() { runs_.store(kSettled, std::memory_order_relaxed); }  // of a run that was not the first
   // False in the first runs, which touch memory and code for the first time.
-  bool settled() const { return runs_.load(std::memory_order_relaxed) >= 3; }
+  bool settled() const { return runs_.load(std::memory_order_relaxed) >= kSettled; }
   // By step of the planner's, the last of which delivers outputs and takes no time.
   std::vector<int64_t> get() const {
     std::vector<int64_t> times(times_.size() + 1, 0);
@@ -32,6 +33,7 @@ class StepTimes {
   }
 
  private:
+  static constexpr int64_t kSettled = 3;
   std::vector<std::atomic<int64_t>> times_;
   std::atomic<int64_t> runs_ = 0;
 };

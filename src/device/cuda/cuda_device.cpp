@@ -50,7 +50,12 @@ class Gpu final : public CudaDevice {
   Result<std::unique_ptr<WorkQueue>> borrow_queue(void* stream) override {
     return std::unique_ptr<WorkQueue>(borrow_stream(*this, captures_, static_cast<CUstream>(stream)));
   }
-  Result<std::unique_ptr<Event>> make_event() override { return make_stream_event(*this); }
+  Result<std::unique_ptr<Event>> make_event() override {
+    return make_stream_event(*this, CU_EVENT_DISABLE_TIMING);
+  }
+  Result<std::unique_ptr<Event>> make_timed_event() override {
+    return make_stream_event(*this, CU_EVENT_DEFAULT);
+  }
   Result<std::unique_ptr<CopySource>> open_source(int fd, Bytes begin, Bytes size, Bytes host_limit,
                                                   std::string_view name) override {
     return open_file_source(*this, fd, begin, size, host_limit, name);

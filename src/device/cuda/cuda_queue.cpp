@@ -12,23 +12,32 @@ CUdeviceptr address(const std::byte* data) { return reinterpret_cast<CUdeviceptr
 
 class StreamEvent final : public Event {
  public:
-  explicit StreamEvent(const CudaDevice& device) : device_(device) {}
+  StreamEvent(const CudaDevice& device, unsigned flags) : device_(device), flags_(flags) {}
   ~StreamEvent() override {
     const CurrentContext current(device_);
     if (event_) (void)device_.api().cuEventDestroy(event_);
   }
   Status create() {
     const CurrentContext current(device_);
-    return check(device_.api().cuEventCreate(&event_, CU_EVENT_DISABLE_TIMING), "make an event");
+    return check(device_.api().cuEventCreate(&event_, flags_), "make an event");
   }
   Status synchronize() override {
     const CurrentContext current(device_);
     return check(device_.api().cuEventSynchronize(event_), "wait for an event");
   }
+  Result<int64_t> ns_since(const Event& earlier) const override {
+    const CurrentContext current(device_);
+    float ms = 0;
+    HR_TRY(
+        check(device_.api().cuEventElapsedTime(&ms, static_cast<const StreamEvent&>(earlier).event_, event_),
+              "ask for the time between events"));
+    return static_cast<int64_t>(static_cast<double>(ms) * 1e6);
+  }
   CUevent get() const { return event_; }
 
  private:
   const CudaDevice& device_;
+  const unsigned flags_;
   CUevent event_ = nullptr;
 };
 
@@ -251,8 +260,8 @@ std::unique_ptr<CudaQueue> make_failed_queue(Status why) {
   return std::make_unique<FailedQueue>(std::move(why));
 }
 
-Result<std::unique_ptr<Event>> make_stream_event(const CudaDevice& device) {
-  auto event = std::make_unique<StreamEvent>(device);
+Result<std::unique_ptr<Event>> make_stream_event(const CudaDevice& device, unsigned flags) {
+  auto event = std::make_unique<StreamEvent>(device, flags);
   HR_TRY(event->create());
   return std::unique_ptr<Event>(std::move(event));
 }

@@ -35,6 +35,6 @@ Result<std::unique_ptr<CudaQueue>> make_stream(const CudaDevice& device, Capture
 std::unique_ptr<CudaQueue> borrow_stream(const CudaDevice& device, Captures& captures, CUstream stream);
 // For callers that cannot be told now: every call on it gives `why`.
 std::unique_ptr<CudaQueue> make_failed_queue(Status why);
-Result<std::unique_ptr<Event>> make_stream_event(const CudaDevice& device);
+Result<std::unique_ptr<Event>> make_stream_event(const CudaDevice& device, unsigned flags);
 
 }  // namespace headrace::cuda

@@ -121,7 +121,12 @@ Result<std::unique_ptr<WorkQueue>> FakeQueuedDevice::borrow_queue(void* stream) 
 
 Result<std::unique_ptr<Event>> FakeQueuedDevice::make_event() {
   HR_TRY(call("make an event"));
-  return std::unique_ptr<Event>(std::make_unique<FakeEvent>(*this));
+  return std::unique_ptr<Event>(std::make_unique<FakeEvent>(*this, false));
+}
+
+Result<std::unique_ptr<Event>> FakeQueuedDevice::make_timed_event() {
+  HR_TRY(call("make an event"));
+  return std::unique_ptr<Event>(std::make_unique<FakeEvent>(*this, true));
 }
 
 Result<std::unique_ptr<CopySource>> FakeQueuedDevice::open_source(int fd, Bytes begin, Bytes size,

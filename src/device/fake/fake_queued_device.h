@@ -71,6 +71,7 @@ class FakeQueuedDevice : public QueuedDevice {
   // stream, which cannot capture.
   Result<std::unique_ptr<WorkQueue>> borrow_queue(void* stream) override;
   Result<std::unique_ptr<Event>> make_event() override;
+  Result<std::unique_ptr<Event>> make_timed_event() override;
   Result<std::unique_ptr<CopySource>> open_source(int fd, Bytes begin, Bytes size, Bytes host_limit,
                                                   std::string_view name) override;
   bool owns(const void* data) const override;

@@ -24,6 +24,13 @@ bool all_joined(const GraphBody& body, const std::vector<size_t>& last) {
 
 }  // namespace
 
+Result<int64_t> FakeEvent::ns_since(const Event& earlier) const {
+  const auto& from = static_cast<const FakeEvent&>(earlier);
+  if (!reached_ns || !from.reached_ns || !point || !from.point || !device_.schedule_.reached(*point))
+    return device_.mistake(internal_error("times of events that are not timed, or not over"));
+  return *reached_ns - *from.reached_ns;
+}
+
 Status FakeEvent::synchronize() {
   HR_TRY(device_.call("wait for an event"));
   if (capture) return unavailable("the host waits for an event of a capture");
@@ -78,6 +85,12 @@ Status FakeStream::record(Event& event) {
     into.capture = capture_;
     into.nodes = last_;
     return {};
+  }
+  if (into.reached_ns) {
+    HR_TRY(add({"note the time", [&device = device_, at = into.reached_ns]() -> Status {
+                  *at = device.now_ns();
+                  return {};
+                }}));
   }
   auto point = std::make_shared<Point>();
   HR_TRY(device_.schedule_.add_record(line_, point));

@@ -17,13 +17,17 @@ struct Capture {
 
 class FakeEvent final : public Event {
  public:
-  explicit FakeEvent(FakeQueuedDevice& device) : device_(device) {}
+  FakeEvent(FakeQueuedDevice& device, bool timed) : device_(device) {
+    if (timed) reached_ns = std::make_shared<int64_t>(0);
+  }
   Status synchronize() override;
+  Result<int64_t> ns_since(const Event& earlier) const override;
 
   // Where it was recorded last: in a queue, or in a capture after these nodes.
   std::shared_ptr<Point> point;
   std::shared_ptr<Capture> capture;
   std::vector<size_t> nodes;
+  std::shared_ptr<int64_t> reached_ns;  // of a timed one
 
  private:
   FakeQueuedDevice& device_;
