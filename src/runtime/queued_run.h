@@ -2,9 +2,9 @@
 //
 // All inputs and outputs pass through places in the arena, so that the addresses of a shape's run stay, and
 // the whole run, streamed weights included, is captured once into a graph and then launched by one call. The
-// first run of a shape is put on the queue step by step: a shape that comes once costs no capture. So is, once,
-// a run that streams, whose steps are timed for the planner. Where the caller's tensors stay where they are
-// from run to run, a second graph works on them in place, without copies.
+// first run of a shape is put on the queue step by step: a shape that comes once costs no capture. So is,
+// once, a run that streams, whose steps are timed for the planner. Where the caller's tensors stay where they
+// are from run to run, a second graph works on them in place, without copies.
 #pragma once
 
 #include <functional>
