@@ -107,7 +107,8 @@ class TuningFolder : public TuningStore {
     const fs::path path = path_of(place);
     std::error_code ignored;
     const bool is_new = !fs::exists(path, ignored);
-    HR_TRY(write_text_file(path, tuning_text(place, choices)));
+    // A file that a loss of power has cut counts as none. Syncing it would have others wait for the disk.
+    HR_TRY(write_text_file(path, tuning_text(place, choices), Durable::no));
     if (is_new) remove_oldest();
     return {};
   }

@@ -135,9 +135,9 @@ Status AtomicFile::write_at(Bytes offset, std::span<const std::byte> bytes) {
   return {};
 }
 
-Status AtomicFile::commit() {
+Status AtomicFile::commit(Durable durable) {
   const std::string what = fmt::format("write '{}'", path_.string());
-  if (::fsync(fd_.get()) != 0) return errno_status(errno, what);
+  if (durable == Durable::yes && ::fsync(fd_.get()) != 0) return errno_status(errno, what);
   if (temporary_.empty()) {  // linkat cannot replace a file, so a name aside comes first also here
     const fs::path name = hidden_name(path_);
     const std::string self = fmt::format("/proc/self/fd/{}", fd_.get());
@@ -148,13 +148,13 @@ Status AtomicFile::commit() {
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) return errno_status(errno, what);
   temporary_.clear();
   fd_.reset();
-  return sync_folder(folder_of(path_));
+  return durable == Durable::yes ? sync_folder(folder_of(path_)) : Status();
 }
 
-Status write_text_file(const fs::path& path, std::string_view text) {
+Status write_text_file(const fs::path& path, std::string_view text, Durable durable) {
   HR_ASSIGN(AtomicFile file, AtomicFile::create(path));
   HR_TRY(file.write_at(Bytes{0}, std::as_bytes(std::span(text))));
-  return file.commit();
+  return file.commit(durable);
 }
 
 }  // namespace headrace

@@ -19,6 +19,10 @@ Result<Bytes> file_size(int fd, const std::filesystem::path& path);
 Status read_exactly(int fd, Bytes offset, std::span<std::byte> out, const std::filesystem::path& path);
 Result<std::string> read_text_file(const std::filesystem::path& path, Bytes limit = mib(256));
 
+// Whether a file outlives a loss of power at once: what is soon made again need not, and is written far
+// sooner.
+enum class Durable { yes, no };
+
 // Writes aside, then commit() syncs and renames onto `path`, and syncs the folder. Destroyed before that, or
 // with the process killed, nothing appears under `path`. Uses O_TMPFILE where the file system has it, so a
 // killed process leaves no file at all; else a hidden name beside `path`.
@@ -30,7 +34,7 @@ class AtomicFile {
   ~AtomicFile();
   int fd() const { return fd_.get(); }
   Status write_at(Bytes offset, std::span<const std::byte> bytes);  // kExhausted: disk full
-  Status commit();
+  Status commit(Durable durable = Durable::yes);
 
  private:
   AtomicFile() = default;
@@ -40,6 +44,8 @@ class AtomicFile {
   UniqueFd fd_;
 };
 
-Status write_text_file(const std::filesystem::path& path, std::string_view text);  // through AtomicFile
+// Through AtomicFile.
+Status write_text_file(const std::filesystem::path& path, std::string_view text,
+                       Durable durable = Durable::yes);
 
 }  // namespace headrace

@@ -36,6 +36,8 @@ TEST_F(FileTest, NothingAppearsBeforeCommit) {
 
 TEST_F(FileTest, CommitReplacesTheOldFileWhole) {
   ASSERT_TRUE(write_text_file(folder_ / "a", "old").ok());
+  ASSERT_TRUE(write_text_file(folder_ / "a", "newer", Durable::no).ok());
+  EXPECT_EQ(*read_text_file(folder_ / "a"), "newer");
   ASSERT_TRUE(write_text_file(folder_ / "a", "new text").ok());
   EXPECT_EQ(read_text_file(folder_ / "a").value(), "new text");
   EXPECT_EQ(entries(), 1u);
