@@ -80,6 +80,9 @@ struct OpenOptions {
   double tuning_seconds = 10;
   // On a GPU: nothing that is computed depends on a timing, or on what was tuned before.
   bool deterministic = false;
+  // Of the device's memory that tuning may take meanwhile. What needs more is not tuned. Under a memory limit
+  // a quarter of it leaves room for what the driver and its libraries take.
+  Bytes tuning_memory = mib(512);
 };
 
 // Arena and scratch of contexts that never run at once, of one engine or of several on one device: as large

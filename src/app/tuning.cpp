@@ -12,7 +12,11 @@ Result<std::shared_ptr<Tuning>> make_tuning(const OpenOptions& options, bool on_
   if (!(options.tuning_seconds >= 0))
     return invalid_argument("tuning takes a number of seconds, 0 or more; {} was given",
                             options.tuning_seconds);
+  if (options.tuning_memory < Bytes{})
+    return invalid_argument("tuning takes a number of bytes of memory, 0 or more; {} was given",
+                            options.tuning_memory.count);
   TuningOptions tuning;
+  tuning.memory = options.tuning_memory;
   tuning.deterministic = options.deterministic;
   const std::chrono::duration<double> limit(std::min(options.tuning_seconds, kLongest));
   tuning.limit = std::chrono::duration_cast<std::chrono::nanoseconds>(limit);

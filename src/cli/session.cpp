@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "core/error.h"
@@ -56,6 +57,10 @@ Result<Engine> open_engine(const SessionOptions& options, const Console& console
   open.deterministic = options.deterministic;
   if (options.host_limit) {
     HR_ASSIGN(open.host_limit, parse_bytes(*options.host_limit));
+  }
+  if (options.memory_limit) {
+    HR_ASSIGN(const Bytes limit, parse_bytes(*options.memory_limit));
+    open.tuning_memory = std::min(open.tuning_memory, {limit.count / 4});
   }
   // What is asked for is set once the engine's total is known; nothing is read twice. A memory limit chooses
   // the budget when the context is made.

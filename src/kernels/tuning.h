@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include <headrace/bytes.h>
 #include <headrace/progress.h>
 #include <headrace/status.h>
 #include <headrace/tuning.h>
@@ -19,6 +20,7 @@ struct TuningOptions {
   // No choice depends on a timing, nor on what was timed before: nothing is tuned, and no store is asked.
   bool deterministic = false;
   std::chrono::nanoseconds limit = std::chrono::seconds(10);  // of timing, and of making what is timed
+  Bytes memory = mib(512);                                    // of operands made up for what is timed
   std::shared_ptr<TuningStore> store;  // nullptr: choices are kept in the process alone
 };
 
@@ -31,6 +33,7 @@ class Tuning {
 
   bool deterministic() const { return options_.deterministic; }
   TuningStore* store() const { return options_.deterministic ? nullptr : options_.store.get(); }
+  Bytes memory() const { return options_.memory; }
   // No more is timed.
   bool exhausted() const;
   void charge(std::chrono::nanoseconds time);

@@ -1,6 +1,7 @@
 #include "python/engine.h"
 
 #include <nanobind/stl/string.h>
+#include <algorithm>
 
 #include "python/errors.h"
 #include "python/interrupts.h"
@@ -48,8 +49,11 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
     };
     // Under a limit no weight is loaded before the context says how many fit.
     const std::optional<Bytes> first = memory_limit ? std::optional(Bytes{}) : bytes(weight_budget);
-    Result<Engine> engine = Engine::open(path, {first, progress, device, bytes(host_limit),
-                                                model.value_or(""), tuning_seconds, deterministic});
+    OpenOptions open{first,          progress,     device, bytes(host_limit), model.value_or(""),
+                     tuning_seconds, deterministic};
+    if (memory_limit)
+      open.tuning_memory = std::min(open.tuning_memory, {std::max<int64_t>(0, *memory_limit) / 4});
+    Result<Engine> engine = Engine::open(path, open);
     if (!engine.ok()) return engine.status();
     const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit), .pool = shared};
     Result<Context> context = engine->context(options);

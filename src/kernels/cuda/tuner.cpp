@@ -9,7 +9,7 @@ namespace headrace::cuda {
 std::optional<size_t> Tuner::fastest(Candidates& candidates, size_t count, Tuning& tuning) {
   if (count == 1) return 0;
   const Bytes memory = candidates.memory();
-  if (memory > limits_.memory) return std::nullopt;
+  if (memory > tuning.memory()) return std::nullopt;
   const std::lock_guard lock(mutex_);
   const auto begin = clock_();
   const std::optional<size_t> best = timer_.begin(memory).ok() ? time_all(candidates, count) : std::nullopt;

@@ -53,7 +53,6 @@ class CandidateTimer {
 
 struct TunerLimits {
   std::chrono::nanoseconds problem = std::chrono::milliseconds(600);  // of timing, for one problem
-  Bytes memory = mib(512);                                            // of operands made up for it
 };
 
 // How free a choice is.

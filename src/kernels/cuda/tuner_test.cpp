@@ -181,6 +181,12 @@ TEST(Tuner, LeavesProblemsUntunedThatTakeTooMuchMemory) {
   EXPECT_EQ(bench.choices.size(), 0u);
 }
 
+TEST(Tuner, TakesNoMoreMemoryThanTheLoadAllows) {
+  Bench bench({3, 1}, TuningOptions{.memory = mib(1) - Bytes{1}});
+  EXPECT_EQ(bench.choose(), TuningOutcome::kUntuned);
+  EXPECT_EQ(bench.library.begun, 0);
+}
+
 TEST(Tuner, KeepsNothingWhereNoCandidateRuns) {
   Bench bench({-1, -1});
   EXPECT_EQ(bench.choose(), TuningOutcome::kUntuned);
