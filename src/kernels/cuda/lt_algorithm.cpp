@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 namespace headrace::cuda {
 namespace {
@@ -37,6 +39,10 @@ std::optional<cublasLtMatmulAlgo_t> parse_choice(std::string_view text) {
     if (text.starts_with(' ')) text.remove_prefix(1);
   }
   return text.empty() ? std::optional(algorithm) : std::nullopt;
+}
+
+bool is_same(const cublasLtMatmulAlgo_t& a, const cublasLtMatmulAlgo_t& b) {
+  return std::equal(std::begin(a.data), std::end(a.data), std::begin(b.data));
 }
 
 LtShape shape_of(const cublasLtMatmulAlgo_t& algorithm) {

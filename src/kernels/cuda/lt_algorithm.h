@@ -15,6 +15,7 @@ namespace headrace::cuda {
 // Eight numbers in hexadecimal: what the library's algorithm is made of.
 std::string choice_text(const cublasLtMatmulAlgo_t& algorithm);
 std::optional<cublasLtMatmulAlgo_t> parse_choice(std::string_view text);
+bool is_same(const cublasLtMatmulAlgo_t& a, const cublasLtMatmulAlgo_t& b);
 
 // Settings that are not the tile's: a cluster of blocks, and what the library calls a custom option (on sm_90
 // the order of tiles, and how warps share one).

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <iterator>
 
 namespace headrace::cuda {
 namespace {
@@ -10,9 +10,11 @@ namespace {
 TEST(LtAlgorithm, ComesBackFromItsText) {
   cublasLtMatmulAlgo_t algorithm = {};
   for (size_t i = 0; i < std::size(algorithm.data); ++i) algorithm.data[i] = 0x0123456789abcdef * (i + 1);
-  const auto again = parse_choice(choice_text(algorithm));
+  auto again = parse_choice(choice_text(algorithm));
   ASSERT_TRUE(again.has_value());
-  EXPECT_TRUE(std::equal(std::begin(algorithm.data), std::end(algorithm.data), std::begin(again->data)));
+  EXPECT_TRUE(is_same(algorithm, *again));
+  ++again->data[7];
+  EXPECT_FALSE(is_same(algorithm, *again));
 }
 
 TEST(LtAlgorithm, IsNoneWhereTheTextIsNotEightNumbers) {

@@ -189,8 +189,8 @@ class LtMatmul::Algorithms : public Candidates {
   }
   // False where there is no such algorithm, or it is there already.
   bool add(const cublasLtMatmulAlgo_t& algo) {
-    const auto is_same = [&](const Algorithm& other) { return choice_text(other.algo) == choice_text(algo); };
-    if (std::any_of(found_.begin(), found_.end(), is_same)) return false;
+    const auto is_this = [&](const Algorithm& other) { return is_same(other.algo, algo); };
+    if (std::any_of(found_.begin(), found_.end(), is_this)) return false;
     const std::optional<Algorithm> algorithm = product_.checked(algo, most_);
     if (algorithm) found_.push_back(*algorithm);
     return algorithm.has_value();
