@@ -10,17 +10,7 @@ namespace headrace::cuda {
 namespace {
 
 using CudaRange = CudaTest;
-
-class CudaRangeFaults : public CudaTest {
- protected:
-  void SetUp() override {
-    CudaTest::SetUp();
-    if (device_ && device_->name() != "fake GPU")
-      GTEST_SKIP() << "this is no fake driver: " << device_->name();
-  }
-  void TearDown() override { ask(""); }
-  static void ask(const char* faults) { setenv("HEADRACE_FAKE_CUDA", faults, 1); }
-};
+using CudaRangeFaults = FakeCudaTest;
 
 std::vector<uint32_t> numbers(Bytes size) {
   std::vector<uint32_t> values(static_cast<size_t>(size.count) / 4);

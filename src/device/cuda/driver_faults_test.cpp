@@ -12,15 +12,8 @@
 namespace headrace::cuda {
 namespace {
 
-class CudaFaults : public CudaTest {
+class CudaFaults : public FakeCudaTest {
  protected:
-  void SetUp() override {
-    CudaTest::SetUp();
-    if (device_ && device_->name() != "fake GPU")
-      GTEST_SKIP() << "this is no fake driver: " << device_->name();
-  }
-  void TearDown() override { unsetenv("HEADRACE_FAKE_CUDA"); }
-  static void ask(const char* faults) { setenv("HEADRACE_FAKE_CUDA", faults, 1); }
   static void expect(const Status& status, Code code, std::string_view text) {
     EXPECT_EQ(status.code(), code);
     EXPECT_EQ(status.message(), text);

@@ -41,4 +41,16 @@ class CudaTest : public testing::Test {
   std::unique_ptr<WorkQueue> queue_;
 };
 
+// A test of what a driver refuses that refuses what it is asked to: tests/fake_cuda. Skipped on others.
+class FakeCudaTest : public CudaTest {
+ protected:
+  void SetUp() override {
+    CudaTest::SetUp();
+    if (device_ && device_->name() != "fake GPU")
+      GTEST_SKIP() << "this is no fake driver: " << device_->name();
+  }
+  void TearDown() override { unsetenv("HEADRACE_FAKE_CUDA"); }
+  static void ask(const char* faults) { setenv("HEADRACE_FAKE_CUDA", faults, 1); }
+};
+
 }  // namespace headrace::cuda
