@@ -16,6 +16,7 @@ using testing::MixKernels;
 using testing::PlanMaker;
 using testing::random_tensor;
 using testing::same_bits;
+using testing::take;
 using testing::TestFile;
 
 // Twelve groups of about 100 KiB, one small one that always stays, and a table of rows.
@@ -34,12 +35,6 @@ PlanMaker twelve_groups() {
 
 std::shared_ptr<fake::FakeDevice> fake_device(fake::FakeOptions options = {}) {
   return std::make_shared<fake::FakeDevice>(options);
-}
-
-template <class T>
-T take(Result<T> result) {
-  EXPECT_TRUE(result.ok()) << result.status().message();
-  return *std::move(result);
 }
 
 TEST(Engine, GivesTheSameBitsWithAnyBudget) {

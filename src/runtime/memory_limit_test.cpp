@@ -13,13 +13,8 @@ using testing::MixKernels;
 using testing::PlanMaker;
 using testing::random_tensor;
 using testing::same_bits;
+using testing::take;
 using testing::TestFile;
-
-template <class T>
-T take(Result<T> result) {
-  EXPECT_TRUE(result.ok()) << result.status().message();
-  return *std::move(result);
-}
 
 // Eight groups of 256 KiB and one of 1 MiB; activations of 4 KiB a row.
 Plan big_plan() {

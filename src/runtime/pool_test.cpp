@@ -12,14 +12,8 @@ namespace {
 using testing::PlanMaker;
 using testing::random_tensor;
 using testing::same_bits;
+using testing::take;
 using testing::TestFile;
-
-template <class T>
-T take(Result<T> result) {
-  EXPECT_TRUE(result.ok()) << result.status().message();
-  if (!result.ok()) std::abort();
-  return *std::move(result);
-}
 
 // `groups` weights that stream, with a table of rows between.
 Plan plan_of(int groups, int64_t bytes) {

@@ -10,6 +10,7 @@ namespace {
 using testing::PlanMaker;
 using testing::random_tensor;
 using testing::same_bits;
+using testing::take;
 using testing::TestFile;
 
 PlanMaker eight_groups() {
@@ -17,12 +18,6 @@ PlanMaker eight_groups() {
   for (int i = 0; i < 8; ++i) maker.add_step({maker.add_group({100000})});
   maker.add_output();
   return maker;
-}
-
-template <class T>
-T take(Result<T> result) {
-  EXPECT_TRUE(result.ok()) << result.status().message();
-  return *std::move(result);
 }
 
 TEST(ReadAhead, ReadsAgainWhatCouldNotBeReadBetweenRuns) {

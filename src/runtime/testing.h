@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -23,6 +24,14 @@
 #include "runtime/engine.h"
 
 namespace headrace::runtime::testing {
+
+// The value; a test that gets none cannot go on.
+template <class T>
+T take(Result<T> result) {
+  EXPECT_TRUE(result.ok()) << result.status().message();
+  if (!result.ok()) std::abort();
+  return *std::move(result);
+}
 
 // Steps of one kernel, "mix": out[i] = 0.5 * in[i] + (checksum of all weights of the step, as a number in
 // [0, 1)). A kRows weight adds the row that the value of in[i] names.
