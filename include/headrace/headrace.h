@@ -80,9 +80,11 @@ struct OpenOptions {
   double tuning_seconds = 10;
   // On a GPU: nothing that is computed depends on a timing, or on what was tuned before.
   bool deterministic = false;
-  // Of the device's memory that tuning may take meanwhile. What needs more is not tuned. Under a memory limit
-  // a quarter of it leaves room for what the driver and its libraries take.
+  // On a GPU: of the device's memory that tuning may take meanwhile. What needs more is not tuned.
   Bytes tuning_memory = mib(512);
+  // For contexts with this memory limit: a quarter of it at most, so that the driver and its libraries have
+  // room beside.
+  void tune_within(Bytes memory_limit);
 };
 
 // Arena and scratch of contexts that never run at once, of one engine or of several on one device: as large

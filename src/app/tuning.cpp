@@ -5,6 +5,14 @@
 #include "cache/tuning_folder.h"
 #include "core/error.h"
 
+namespace headrace {
+
+void OpenOptions::tune_within(Bytes memory_limit) {
+  tuning_memory = std::min(tuning_memory, Bytes{std::max<int64_t>(0, memory_limit.count) / 4});
+}
+
+}  // namespace headrace
+
 namespace headrace::app {
 
 Result<std::shared_ptr<Tuning>> make_tuning(const OpenOptions& options, bool on_gpu) {

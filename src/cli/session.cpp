@@ -60,7 +60,7 @@ Result<Engine> open_engine(const SessionOptions& options, const Console& console
   }
   if (options.memory_limit) {
     HR_ASSIGN(const Bytes limit, parse_bytes(*options.memory_limit));
-    open.tuning_memory = std::min(open.tuning_memory, {limit.count / 4});
+    open.tune_within(limit);
   }
   // What is asked for is set once the engine's total is known; nothing is read twice. A memory limit chooses
   // the budget when the context is made.

@@ -1,8 +1,6 @@
 #include "python/engine.h"
 
 #include <nanobind/stl/string.h>
-#include <algorithm>
-
 #include "python/errors.h"
 #include "python/interrupts.h"
 
@@ -51,8 +49,7 @@ PyEngine::Opened PyEngine::open(const std::filesystem::path& path, std::optional
     const std::optional<Bytes> first = memory_limit ? std::optional(Bytes{}) : bytes(weight_budget);
     OpenOptions open{first,          progress,     device, bytes(host_limit), model.value_or(""),
                      tuning_seconds, deterministic};
-    if (memory_limit)
-      open.tuning_memory = std::min(open.tuning_memory, {std::max<int64_t>(0, *memory_limit) / 4});
+    if (memory_limit) open.tune_within(Bytes{*memory_limit});
     Result<Engine> engine = Engine::open(path, open);
     if (!engine.ok()) return engine.status();
     const ContextOptions options{.threads = threads, .memory_limit = bytes(memory_limit), .pool = shared};
