@@ -9,7 +9,8 @@ import warnings
 from pathlib import Path
 
 from . import _core
-from ._module import TUNING_SECONDS, CompiledModule, EngineModule
+from ._module import CompiledModule, EngineModule
+from ._options import TUNING_SECONDS
 
 
 def save(module: CompiledModule, path: str | Path) -> None:

@@ -13,8 +13,8 @@ import torch
 import torch.utils._pytree as pytree
 
 from . import _core, _specs
+from ._options import TUNING_SECONDS
 
-TUNING_SECONDS = 10.0  # unless asked otherwise
 ALL_RESIDENT = 2**63 - 1  # as a weight budget: more than there can be, which is taken as all
 
 

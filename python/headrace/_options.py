@@ -36,6 +36,7 @@ NOT_BUILT: dict[str, tuple[Any, ...]] = {
 }
 # A model in these types may be computed in others where the options allow it; nothing demands that.
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+TUNING_SECONDS = 10.0  # unless asked otherwise
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Options:
     threads: int = 0
     memory_limit: int | None = None
     pool: Any = None  # a runtime.Pool
-    tuning_seconds: float = 10.0
+    tuning_seconds: float = TUNING_SECONDS
     deterministic: bool = False
     passes_off: list[str] = field(default_factory=list)
     verify_passes: bool = False
