@@ -22,14 +22,15 @@ bool is_product(std::string_view op) {
   return op == "matmul" || op == "conv" || op == "attention" || op == "graph";
 }
 
-// With the libraries, what they may take. Most pointwise cases are one expression, of which some are enough
-// by default: HEADRACE_TEST_ALL_KERNELS=1 runs all of them.
+// With the libraries, what they may take, and pools: without, their threads make tiles. Most pointwise cases
+// are one expression, of which some are enough by default: HEADRACE_TEST_ALL_KERNELS=1 runs all of them.
 std::vector<OpCase> chosen_cases(bool libraries) {
   const bool all = std::getenv("HEADRACE_TEST_ALL_KERNELS") != nullptr;
   std::vector<OpCase> chosen;
   size_t next = 0;
   for (OpCase& test : read_op_cases())
-    if (libraries ? is_product(test.op) : all || !find_pointwise(test.op) || next++ % 16 == 0)
+    if (libraries ? is_product(test.op) || test.op.ends_with("_pool")
+                  : all || !find_pointwise(test.op) || next++ % 16 == 0)
       chosen.push_back(std::move(test));
   return chosen;
 }
@@ -74,7 +75,7 @@ TEST_P(CudaOnTheHost, AgreesWithPyTorch) {
   for (OpCase& test : chosen_cases(GetParam())) {
     const Result<ir::Graph> graph = ir::parse(graph_text(test));
     ASSERT_TRUE(graph.ok()) << test.id << ": " << graph.status().message();
-    Result<Plan> plan = cuda::lower_graph(*graph, {90, GetParam(), 0}, sources);
+    Result<Plan> plan = cuda::lower_graph(*graph, {90, GetParam(), 0, GetParam() ? 65536 : 0}, sources);
     ASSERT_TRUE(plan.ok()) << test.id << ": " << plan.status().message();
     cases.push_back({std::move(test), *std::move(plan)});
   }

@@ -11,7 +11,7 @@ namespace headrace::cuda {
 inline constexpr int kCublasLtMajor = 13;
 inline constexpr int kCudnnMajor = 9;
 
-// "cuda sm_90 cublasLt 13 cudnn 9 generated 2"
+// "cuda sm_90 cublasLt 13 cudnn 9 generated 3"
 std::string fingerprint(int sm);
 // 90 of "sm_90"; nothing where it is no target.
 std::optional<int> parse_target(std::string_view target);

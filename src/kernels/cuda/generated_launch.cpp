@@ -271,13 +271,19 @@ class Planner {
   }
 
   Result<GeneratedLaunches> each() {
+    GeneratedWalk tiles = walk_;
+    const std::vector<int64_t> tile = attributes_.integers(kPerThread);
+    if (!tile.empty() && (tile.size() != walk_.rank() || *std::min_element(tile.begin(), tile.end()) < 1))
+      return malformed("its tiles are not described");
+    for (size_t d = 0; d < tile.size(); ++d)
+      tiles.sizes[d] = tiles.sizes[d] / tile[d] + (tiles.sizes[d] % tile[d] != 0 ? 1 : 0);
     GeneratedLaunches launches;
-    launches.scalar = launch(walk_, walk_.rank());
+    launches.scalar = launch(tiles, tiles.rank());
     spread(launches.scalar);
     const int64_t width = std::max<int64_t>(1, attributes_.integer(kWidth, 1));
-    if (walk_.rank() == 0 || walk_.sizes.back() % width != 0 || !reads_vectors(width, launches))
+    if (tiles.rank() == 0 || tiles.sizes.back() % width != 0 || !reads_vectors(width, launches))
       return launches;
-    GeneratedWalk vectors = walk_;
+    GeneratedWalk vectors = tiles;
     vectors.sizes.back() /= width;
     launches.vector = launch(vectors, vectors.rank());
     launches.vector->head.vector = 1;

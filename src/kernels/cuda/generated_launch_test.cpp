@@ -25,11 +25,11 @@ Sizes strides(const GeneratedLaunch& launch, size_t k) {
   return {launch.tensors[k].strides, launch.tensors[k].strides + launch.head.rank};
 }
 
-const AttributeMap kVectors = {{std::string(kWidth), int64_t{8}}};
+const AttributeMap kWide = {{std::string(kWidth), int64_t{8}}};
 
 TEST(GeneratedLaunch, JoinsDimensionsOfDenseTensorsIntoOne) {
   const auto x = dense(DType::kF16, {4, 1, 6, 16});
-  const auto launches = plan(kVectors, kElementsRule, {x, x});
+  const auto launches = plan(kWide, kElementsRule, {x, x});
   ASSERT_TRUE(launches.ok()) << launches.status().message();
   EXPECT_EQ(sizes(launches->scalar), (Sizes{384}));
   ASSERT_TRUE(launches->vector);
@@ -40,7 +40,7 @@ TEST(GeneratedLaunch, JoinsDimensionsOfDenseTensorsIntoOne) {
 
 TEST(GeneratedLaunch, KeepsABroadcastOperandApart) {
   const auto x = dense(DType::kF16, {4, 6, 16});
-  const auto launches = plan(kVectors, kElementsRule, {x, dense(DType::kF16, {16}), x});
+  const auto launches = plan(kWide, kElementsRule, {x, dense(DType::kF16, {16}), x});
   ASSERT_TRUE(launches.ok()) << launches.status().message();
   EXPECT_EQ(sizes(launches->scalar), (Sizes{24, 16}));
   EXPECT_EQ(strides(launches->scalar, 1), (Sizes{0, 1}));
@@ -59,13 +59,12 @@ TEST(GeneratedLaunch, WalksInTheOrderOfTheResultsMemory) {
 
 TEST(GeneratedLaunch, TakesNoVectorsWhereRowsDoNotDivide) {
   const GeneratedOperand window = {DType::kF16, {4, 16}, {20, 1}};
-  EXPECT_FALSE(plan(kVectors, kElementsRule, {window, dense(DType::kF16, {4, 16})})->vector);
-  EXPECT_FALSE(
-      plan(kVectors, kElementsRule, {dense(DType::kF16, {3, 5}), dense(DType::kF16, {3, 5})})->vector);
+  EXPECT_FALSE(plan(kWide, kElementsRule, {window, dense(DType::kF16, {4, 16})})->vector);
+  EXPECT_FALSE(plan(kWide, kElementsRule, {dense(DType::kF16, {3, 5}), dense(DType::kF16, {3, 5})})->vector);
 }
 
 TEST(GeneratedLaunch, TakesNoVectorsAlongIndices) {
-  AttributeMap attributes = kVectors;
+  AttributeMap attributes = kWide;
   attributes.set(kUniform, Sizes{1});
   const auto x = dense(DType::kF16, {4, 16});
   EXPECT_FALSE(plan(attributes, kElementsRule, {x, dense(DType::kI64, {4, 16}), x})->vector);
@@ -97,6 +96,25 @@ TEST(GeneratedLaunch, PartsRowsFromColumns) {
   EXPECT_EQ(launches->scalar.grid[0], 4u);
   EXPECT_TRUE(launches->vector);
   EXPECT_EQ(launches->alignment, (std::vector<size_t>{16, 16, 1, 16}));
+}
+
+TEST(GeneratedLaunch, CountsEachResultInTilesOfAThread) {
+  AttributeMap attributes = kWide;
+  attributes.set(kVectors, Sizes{0, 1});
+  attributes.set(kPerThread, Sizes{1, 2, 3, 1});
+  const auto x = dense(DType::kF16, {4, 9, 9, 16}), y = dense(DType::kF16, {4, 5, 4, 16});
+  const auto launches = plan(attributes, kEachRule, {x, y});
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  EXPECT_EQ(sizes(launches->scalar), (Sizes{4, 3, 2, 16}));
+  ASSERT_TRUE(launches->vector);
+  EXPECT_EQ(sizes(*launches->vector), (Sizes{4, 3, 2, 2}));
+  EXPECT_EQ(launches->vector->head.elements, 48);
+  EXPECT_EQ(strides(*launches->vector, 1), (Sizes{320, 64, 16, 1}));
+  for (const Sizes& wrong : {Sizes{2, 2}, Sizes{1, 0, 1, 1}, Sizes{1, -1, 1, 1}}) {
+    attributes.set(kPerThread, wrong);
+    EXPECT_EQ(plan(attributes, kEachRule, {x, y}).status().message(),
+              fmt::format("step 'y': its tiles are not described; {}", kRefusedPlan));
+  }
 }
 
 TEST(GeneratedLaunch, EvaluatesNumbersAndBlocks) {

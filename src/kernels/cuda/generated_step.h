@@ -27,6 +27,8 @@ inline constexpr std::string_view kUniform = "uniform";  // ints: operands that 
 inline constexpr std::string_view kAligned = "aligned";  // ints: numbers that vectors must divide
 inline constexpr std::string_view kVectors =
     "vectors";  // ints: operands whose last dimension is read in vectors (each, grid)
+inline constexpr std::string_view kPerThread =
+    "per_thread";  // ints, by dimension of the result: elements that a thread makes (each); sizes count them
 inline constexpr std::string_view kOuter = "outer";                  // int: how many dimensions say which row
 inline constexpr std::string_view kThreads = "threads";              // ints: of a block, x and y
 inline constexpr std::string_view kRowsPerBlock = "rows_per_block";  // int
@@ -42,7 +44,7 @@ inline constexpr std::string_view kElementsRule = "elements";
 inline constexpr std::string_view kTilesRule = "tiles";
 // Sizes of the first operand, others broadcast; joined before and after `outer`.
 inline constexpr std::string_view kRowsRule = "rows";
-// Sizes of the first result; strides as they are; a thread an element.
+// Sizes of the first result, in tiles; strides as they are; a thread a tile.
 inline constexpr std::string_view kEachRule = "each";
 // The same, but as many blocks as the attribute says.
 inline constexpr std::string_view kGridRule = "grid";

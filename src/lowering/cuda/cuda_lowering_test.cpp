@@ -154,6 +154,38 @@ TEST(CudaLowering, TurnsThroughTilesAndCopiesOtherwise) {
             (Names{"relu", "copy"}));
 }
 
+// How many results a thread of a pool's kernel makes, by dimension; the kernel compiles for every target.
+Sizes pool_tile(std::string_view op, std::string_view dtype, std::string_view sizes,
+                std::string_view window) {
+  const Lowered lowered = lower(fmt::format(
+      "graph(%x: {}[{}]) {{\n  %y = {}(%x) {{{}}}\n  return %y as \"y\"\n}}", dtype, sizes, op, window));
+  for (const std::string_view target : targets()) {
+    const auto binaries = compile_programs(lowered.sources.programs(), target);
+    EXPECT_TRUE(binaries.ok()) << target << ": " << binaries.status().message();
+  }
+  return lowered.plan.steps.at(0).attributes.integers(kPerThread);
+}
+
+TEST(CudaLowering, HasThreadsMakeTilesOfPoolsThatAreLarge) {
+  const std::string_view three =
+      "kernel = [3, 3], stride = [2, 2], pad_low = [1, 1], pad_high = [1, 1], channels_last = true";
+  const std::string_view seven = "kernel = [7, 7], stride = [1, 1], pad_low = [3, 3], pad_high = [3, 3]";
+  const Sizes tile = {1, 2, 2, 1};
+  for (const std::string_view dtype : {"f32", "f16", "bf16"}) {
+    EXPECT_EQ(pool_tile("max_pool", dtype, "100, 112, 112, 64", three), tile) << dtype;
+    EXPECT_EQ(pool_tile("max_pool", dtype, "1, 112, 112, 64", three), (Sizes{1, 1, 1, 1})) << dtype;
+  }
+  EXPECT_EQ(pool_tile("avg_pool", "f16", "100, 112, 112, 64", three), tile);
+  EXPECT_EQ(pool_tile("max_pool", "f32", "100, 64, 56, 56", seven), (Sizes{1, 1, 2, 2}));
+  EXPECT_EQ(pool_tile("max_pool", "u8", "100, 64, 56, 56",
+                      "kernel = [9, 8], stride = [1, 1], pad_low = [4, 4], pad_high = [4, 4]"),
+            (Sizes{1, 1, 1, 1}))
+      << "too much to keep in registers";
+  EXPECT_EQ(pool_tile("max_pool", "f32", "100, 64, 4096",
+                      "kernel = [2], stride = [2], pad_low = [0], pad_high = [0]"),
+            (Sizes{1, 1, 2}));
+}
+
 TEST(CudaLowering, CompilesForEveryTarget) {
   for (const std::string_view target : targets()) {
     Result<ir::Graph> graph = ir::parse(kChain);

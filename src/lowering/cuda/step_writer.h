@@ -36,6 +36,7 @@ struct Target {
   int sm = 0;                   // 90
   bool libraries = true;        // cuBLASLt and cuDNN are there; without them all kernels are ours
   int64_t fold_from = 100'000;  // cells of a result, from which on folded_conv.h is for it
+  int64_t tile_from = 65'536;   // tiles of a pool's results, from which on a thread makes one
 };
 
 class StepWriter {

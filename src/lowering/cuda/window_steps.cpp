@@ -19,17 +19,90 @@ Sizes per_dimension(const ir::Node& node, std::string_view name, size_t spatial,
 }
 
 // The struct W of the device library.
-std::string window_struct(const ir::Node& node, const Sizes& kernel) {
+std::string window_struct(const ir::Node& node, const Sizes& kernel, const Sizes& tile = {}) {
   const size_t spatial = kernel.size();
   return constants_struct("$_window", {{"kernel", kernel},
                                        {"stride", per_dimension(node, "stride", spatial, 1)},
                                        {"dilation", per_dimension(node, "dilation", spatial, 1)},
                                        {"low", per_dimension(node, "pad_low", spatial, 0)},
-                                       {"high", per_dimension(node, "pad_high", spatial, 0)}});
+                                       {"high", per_dimension(node, "pad_high", spatial, 0)},
+                                       {"tile", tile}});
 }
 
 // The operand's spatial sizes.
 std::vector<Dim> spatial_sizes(const PlanTensor& x) { return {x.shape.begin() + 1, x.shape.end() - 1}; }
+
+// Results that a thread makes, by spatial dimension: two by two, where what their windows reach over fits
+// into registers and enough threads remain to keep a device busy.
+Sizes pool_tile(const StepWriter& writer, const ir::Node& node, const Sizes& kernel, int64_t width) {
+  const size_t spatial = kernel.size();
+  const Sizes one(spatial, 1);
+  const Sizes stride = per_dimension(node, "stride", spatial, 1),
+              dilation = per_dimension(node, "dilation", spatial, 1);
+  constexpr int64_t kMostCells = 64;
+  Sizes tile = one;
+  int64_t cells = 1, results = 1;
+  for (size_t d = spatial - std::min<size_t>(spatial, 2); d < spatial; ++d) {
+    tile[d] = 2;
+    cells *= stride[d] + (kernel[d] - 1) * dilation[d] + 1;
+    results *= tile[d];
+  }
+  const int64_t vectors =
+      writer.at_opt(element_count(std::span<const Dim>(node.output()->shape()))).value_or(0) / width;
+  return cells <= kMostCells && vectors >= writer.target().tile_from * results ? tile : one;
+}
+
+struct Pool {
+  TensorIndex x, y;
+  size_t spatial;
+  bool last;
+};
+
+void write_windows(StepWriter& writer, const ir::Node& node, const Pool& pool) {
+  const DType dtype = node.output()->dtype();
+  const Sizes kernel = node.attributes().integers("kernel");
+  const int64_t width = pool.last ? StepWriter::vector_width({dtype}) : 1;
+  const Sizes tile = pool_tile(writer, node, kernel, width);
+  const size_t space = pool.last ? 1 : 2;
+  Sizes tiles(pool.spatial + 2, 1);
+  std::copy(tile.begin(), tile.end(), tiles.begin() + static_cast<ptrdiff_t>(space));
+  std::vector<Dim> numbers;
+  for (const TensorIndex tensor : {pool.x, pool.y}) {
+    const Shape& shape = writer.builder().at(tensor).shape;
+    const auto first = shape.begin() + static_cast<ptrdiff_t>(space);
+    numbers.insert(numbers.end(), first, first + static_cast<ptrdiff_t>(pool.spatial));
+  }
+  StepWriter::Step step;
+  step.text.family = std::string(node.op()->name);
+  step.text.declarations = window_struct(node, kernel, tile);
+  step.text.call =
+      fmt::format("pool<{}, {}, {}, $_window, {}, {}, {}, {}, %>(args);", type_name(dtype), pool.spatial,
+                  pool.last, node.is("max_pool") ? "MostOfWindow" : "MeanOfWindow",
+                  node.attributes().flag("count_padding"), node.attributes().integer("divisor", 0), width);
+  step.rule = kEachRule;
+  step.inputs = {pool.x};
+  step.outputs = {pool.y};
+  step.attributes = {{std::string(kNumbers), std::move(numbers)},
+                     {std::string(kPerThread), std::move(tiles)}};
+  if (pool.last) {
+    step.attributes.set(kWidth, width);
+    step.attributes.set(kVectors, Sizes{0, 1});
+  }
+  writer.add(node, std::move(step));
+}
+
+void write_adaptive(StepWriter& writer, const ir::Node& node, const Pool& pool) {
+  PlanBuilder& builder = writer.builder();
+  StepWriter::Step step;
+  step.inputs = {channels_last_view(builder, pool.x, pool.last)};
+  step.outputs = {channels_last_view(builder, pool.y, pool.last)};
+  step.text.family = std::string(node.op()->name);
+  step.text.call =
+      fmt::format("adaptive_avg_pool<{}, {}, %>(args);", type_name(node.output()->dtype()), pool.spatial);
+  step.rule = kEachRule;
+  step.attributes.set(kNumbers, spatial_sizes(builder.at(step.inputs[0])));
+  writer.add(node, std::move(step));
+}
 
 }  // namespace
 
@@ -70,30 +143,13 @@ void write_padded(StepWriter& writer, const ir::Node& node, TensorIndex x, Tenso
 
 Status write_pool(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
-  const bool last = node.attributes().flag("channels_last");
-  HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
-  HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
-  const TensorIndex x = channels_last_view(builder, from, last), y = channels_last_view(builder, to, last);
-  const size_t spatial = builder.at(x).shape.size() - 2;
-  const std::string_view type = type_name(node.output()->dtype());
-  StepWriter::Step step;
-  step.text.family = std::string(node.op()->name);
-  if (node.is("adaptive_avg_pool")) {
-    step.text.call = fmt::format("adaptive_avg_pool<{}, {}, %>(args);", type, spatial);
-  } else {
-    step.text.declarations = window_struct(node, node.attributes().integers("kernel"));
-    const int64_t width = StepWriter::vector_width({node.output()->dtype()});
-    step.text.call =
-        fmt::format("pool<{0}, {1}, $_window, {2}<{0}>, {3}, {4}, {5}, %>(args);", type, spatial,
-                    node.is("max_pool") ? "MostOfWindow" : "MeanOfWindow",
-                    node.attributes().flag("count_padding"), node.attributes().integer("divisor", 0), width);
-    step.attributes = {{std::string(kWidth), width}, {std::string(kVectors), Sizes{0, 1}}};
-  }
-  step.rule = kEachRule;
-  step.inputs = {x};
-  step.outputs = {y};
-  step.attributes.set(kNumbers, spatial_sizes(builder.at(x)));
-  writer.add(node, std::move(step));
+  HR_ASSIGN(const TensorIndex x, builder.tensor(node.input(0)));
+  HR_ASSIGN(const TensorIndex y, builder.tensor(node.output()));
+  const Pool pool = {x, y, node.output()->shape().size() - 2, node.attributes().flag("channels_last")};
+  if (node.is("adaptive_avg_pool"))
+    write_adaptive(writer, node, pool);
+  else
+    write_windows(writer, node, pool);
   return {};
 }
 
