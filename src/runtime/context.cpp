@@ -43,7 +43,7 @@ ContextImpl::ContextImpl(std::shared_ptr<EngineImpl> engine, std::shared_ptr<Poo
                                                    : 16),
       arena_(pool_->arena()),
       streamer_(engine_->device(), engine_->file(), engine_->identity(), pool_->scratch(),
-                shares_pool_ ? Streamer::Ahead::kOfThisRun : Streamer::Ahead::kOfTheNextToo),
+                shares_pool_ ? Ahead::kOfThisRun : Ahead::kOfTheNextToo),
       buffers_(plan_.buffers.size()),
       rows_(plan_.weights.size()),
       output_buffers_(plan_.outputs.size(), kNone),

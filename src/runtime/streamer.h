@@ -33,7 +33,6 @@ class Streamer {
     int64_t wait_ns = 0;
   };
   enum class End { kKeep, kDrop };
-  enum class Ahead { kOfThisRun, kOfTheNextToo };
 
   Streamer(Device& device, const EngineFile& file, FileIdentity identity, PoolMemory& scratch, Ahead ahead);
 

@@ -57,6 +57,9 @@ struct StreamLoad {
   bool operator==(const StreamLoad&) const = default;
 };
 
+// What a run may read: its own weights, or from the second run on the first ones of the next run too.
+enum class Ahead : uint8_t { kOfThisRun, kOfTheNextToo };
+
 struct StreamSchedule {
   std::vector<StreamLoad> loads;    // by first_step; issued in this order
   std::vector<int32_t> step_loads;  // loads of step s: [step_loads[s], step_loads[s + 1])
