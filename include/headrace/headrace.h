@@ -127,6 +127,7 @@ struct MemoryReport {
   Bytes driver;       // a GPU's driver, beside device_used: code, libraries, captured runs; measured
   Bytes host_pinned;  // host memory pinned to copy weights from; none while all are resident
   int64_t last_run_ns = 0, last_read_ns = 0, last_wait_ns = 0;
+  int64_t link_rate = 0;     // bytes a second in which weights stream, as measured in runs; 0: not yet
   std::string text() const;  // one line for people
 };
 

@@ -153,7 +153,8 @@ MemoryReport Context::memory() const {
           .host_pinned = from.host_pinned,
           .last_run_ns = from.last_run_ns,
           .last_read_ns = from.last_read_ns,
-          .last_wait_ns = from.last_wait_ns};
+          .last_wait_ns = from.last_wait_ns,
+          .link_rate = from.link_rate};
 }
 
 std::string Context::report() const { return memory().text(); }

@@ -46,6 +46,7 @@ std::string memory_json(const MemoryReport& memory) {
       .add("last_run_ns", memory.last_run_ns)
       .add("last_read_ns", memory.last_read_ns)
       .add("last_wait_ns", memory.last_wait_ns)
+      .add("link_bytes_per_s", memory.link_rate)
       .text();
 }
 

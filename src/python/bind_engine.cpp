@@ -51,7 +51,8 @@ void bind_reports(nb::module_& module) {
       .def_prop_ro("streamed_last_run", &count<&MemoryReport::streamed_last_run>)
       .def_ro("last_run_ns", &MemoryReport::last_run_ns)
       .def_ro("last_read_ns", &MemoryReport::last_read_ns)
-      .def_ro("last_wait_ns", &MemoryReport::last_wait_ns);
+      .def_ro("last_wait_ns", &MemoryReport::last_wait_ns)
+      .def_ro("link_rate", &MemoryReport::link_rate);
   nb::class_<TuningReport>(module, "TuningReport",
                            "The kernels that opening has tuned or knew; numbers of kernels.")
       .def_ro("tuned", &TuningReport::tuned, "Chosen by timing.")

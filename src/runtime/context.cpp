@@ -361,6 +361,7 @@ MemoryReport ContextImpl::memory() const {
   }
   if (const QueuedDevice* const device = engine_->device().queued()) report.driver = device->driver_bytes();
   report.host_pinned = engine_->host_pinned();
+  report.link_rate = link_rate().get();
   std::lock_guard lock(report_mutex_);
   report.streamed_last_run = last_.streamed;
   report.last_run_ns = last_run_ns_;

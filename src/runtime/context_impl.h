@@ -36,6 +36,7 @@ class ContextImpl : public Context {
   Engine& engine() const override { return *engine_; }
 
   const StepTimes& step_times() const { return step_times_; }
+  const LinkRate& link_rate() const { return queued_run_ ? queued_run_->link_rate() : streamer_.link_rate(); }
   // Called by the engine while no run is in the gate.
   void drop_scratch();
 

@@ -59,6 +59,7 @@ struct MemoryReport {
   int64_t last_run_ns = 0;
   int64_t last_read_ns = 0;  // time with at least one read under way
   int64_t last_wait_ns = 0;  // time that steps waited for reads
+  int64_t link_rate = 0;     // bytes a second, of streamed weights in runs so far; 0: not measured
 };
 
 // What a memory limit would need, for the shapes in `dims`.

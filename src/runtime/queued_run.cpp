@@ -122,8 +122,8 @@ Status QueuedRun::copy_all(bool outputs, bool on_device_too) {
   return {};
 }
 
-Status QueuedRun::enqueue_steps(const QueuedWork& work, StepTimer* timer) {
-  HR_TRY(streamer_.begin(*queue_));
+Status QueuedRun::enqueue_steps(const QueuedWork& work, RunTimer* timer) {
+  HR_TRY(streamer_.begin(*queue_, timer ? &timer->copies : nullptr));
   const auto steps = static_cast<StepIndex>(work.plan.steps.size());
   for (StepIndex step = 0; step <= steps; ++step) {  // the last: outputs that are weights
     HR_ASSIGN(const auto loads, streamer_.acquire(step, *queue_));
@@ -138,18 +138,18 @@ Status QueuedRun::enqueue_steps(const QueuedWork& work, StepTimer* timer) {
     HR_TRY(work.before_step(step));
     const auto index = static_cast<size_t>(step);
     const Addresses at{work.buffers, work.rows, work.arena + work.shape.workspaces[index].count};
-    if (timer) HR_TRY(timer->begin(step, *queue_));
+    if (timer) HR_TRY(timer->steps.begin(step, *queue_));
     if (Status status = work.shape.prepared->enqueue(step, at, *queue_); !status.ok()) {
       return status.with_context(
           fmt::format("{} '{}'", work.plan.steps[index].kernel, work.plan.steps[index].label));
     }
-    if (timer) HR_TRY(timer->end(step, *queue_));
+    if (timer) HR_TRY(timer->steps.end(step, *queue_));
     HR_TRY(streamer_.release(step, *queue_));
   }
   return {};
 }
 
-Status QueuedRun::run_eagerly(const QueuedWork& work, StepTimer* timer) {
+Status QueuedRun::run_eagerly(const QueuedWork& work, RunTimer* timer) {
   HR_TRY(copy_all(false, true));
   HR_TRY(enqueue_steps(work, timer));
   HR_TRY(find_outputs(work));
@@ -159,10 +159,11 @@ Status QueuedRun::run_eagerly(const QueuedWork& work, StepTimer* timer) {
 
 // What the next plan of resident weights goes by. It waits for its end: its events are asked for their times.
 Status QueuedRun::run_timed(const QueuedWork& work) {
-  StepTimer timer(device_);
+  RunTimer timer{StepTimer(device_), CopyTimer(device_)};
   HR_TRY(run_eagerly(work, &timer));
   HR_TRY(queue_->synchronize());
-  return timer.tell(work.times);
+  HR_TRY(timer.copies.tell(link_rate_));
+  return timer.steps.tell(work.times);
 }
 
 // The graph for tensors that lie where this run's do.

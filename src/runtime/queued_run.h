@@ -3,8 +3,8 @@
 // All inputs and outputs pass through places in the arena, so that the addresses of a shape's run stay, and
 // the whole run, streamed weights included, is captured once into a graph and then launched by one call. The
 // first run of a shape is put on the queue step by step: a shape that comes once costs no capture. So is,
-// once, a run that streams, whose steps are timed for the planner. Where the caller's tensors stay where they
-// are from run to run, a second graph works on them in place, without copies.
+// once, a run that streams, whose steps and copies are timed for the planner. Where the caller's tensors stay
+// where they are from run to run, a second graph works on them in place, without copies.
 #pragma once
 
 #include <functional>
@@ -17,6 +17,7 @@
 #include <headrace/tensor.h>
 #include "device/queued_device.h"
 #include "engine/engine_file.h"
+#include "runtime/copy_timer.h"
 #include "runtime/pool.h"
 #include "runtime/queued_streamer.h"
 #include "runtime/shape_plan.h"
@@ -99,6 +100,7 @@ class QueuedRun {
   void drop();
   bool has_moved() const { return streamer_.has_moved(); }  // the scratch: configure() comes first
   Bytes streamed() const { return streamer_.streamed(); }
+  const LinkRate& link_rate() const { return link_rate_; }  // noted when the steps are timed
 
   // Puts a run on the queue and, unless the work goes to a stream of the caller's, waits for it.
   Status run(const QueuedWork& work, CapturedRun& captured);
@@ -109,14 +111,18 @@ class QueuedRun {
   Status settle() { return pool_.settle(); }
 
  private:
+  struct RunTimer {
+    StepTimer steps;
+    CopyTimer copies;
+  };
   Status prepare_queue();
   Status find_inputs(const QueuedWork& work);
   Status find_outputs(const QueuedWork& work);
   Status add(Transfer transfer);
-  Status enqueue_steps(const QueuedWork& work, StepTimer* timer = nullptr);
+  Status enqueue_steps(const QueuedWork& work, RunTimer* timer = nullptr);
   Status copy(const Transfer& transfer);
   Status copy_all(bool outputs, bool on_device_too);
-  Status run_eagerly(const QueuedWork& work, StepTimer* timer = nullptr);
+  Status run_eagerly(const QueuedWork& work, RunTimer* timer = nullptr);
   Status run_timed(const QueuedWork& work);
   CapturedGraph& choose_graph(CapturedRun& captured) const;
   bool lies_in_place(const Transfer& transfer) const;
@@ -133,6 +139,7 @@ class QueuedRun {
   QueuedDevice& device_;
   Pool& pool_;
   QueuedStreamer streamer_;
+  LinkRate link_rate_;
   CopySource* source_ = nullptr;
   std::unique_ptr<WorkQueue> own_, borrowed_;
   WorkQueue* queue_ = nullptr;       // one of the two

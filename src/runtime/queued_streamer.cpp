@@ -49,9 +49,10 @@ Status QueuedStreamer::make_events() {
   return {};
 }
 
-Status QueuedStreamer::begin(WorkQueue& compute) {
+Status QueuedStreamer::begin(WorkQueue& compute, CopyTimer* timer) {
   if (idle()) return {};
   next_ = 0;
+  timer_ = timer;
   // Also behind the run before, whose last steps may still read the places that the first copies take.
   HR_TRY(compute.record(*forked_));
   HR_TRY(copies_->wait(*forked_));
@@ -59,17 +60,25 @@ Status QueuedStreamer::begin(WorkQueue& compute) {
   return issue(kNone);
 }
 
+// The next load's. Where the load before has waited for the same step, its place is free too.
+Status QueuedStreamer::wait_for_place() {
+  const StepIndex after = schedule_.loads[next_].issue_after;
+  if (next_ > 0 && after == schedule_.loads[next_ - 1].issue_after) return {};
+  if (timer_) HR_TRY(timer_->end(*copies_));
+  if (after != kNone) HR_TRY(copies_->wait(*finished_[static_cast<size_t>(after)]));
+  return timer_ ? timer_->begin(*copies_) : Status();
+}
+
 Status QueuedStreamer::issue(StepIndex finished) {
   for (; next_ < schedule_.loads.size() && schedule_.loads[next_].issue_after <= finished; ++next_) {
     const StreamLoad& load = schedule_.loads[next_];
     const WeightGroup& group = file_.plan().groups[static_cast<size_t>(load.group)];
-    if (load.issue_after != kNone) {
-      HR_TRY(copies_->wait(*finished_[static_cast<size_t>(load.issue_after)]));
-    }
+    HR_TRY(wait_for_place());
     Status status = source_->copy(group.offset, group.size, data(load), *copies_);
     if (!status.ok()) {
       return status.with_context(fmt::format("weight {}", group_name(file_.plan(), load.group)));
     }
+    if (timer_) timer_->add(group.size);
     HR_TRY(copies_->record(*arrived_[next_]));
   }
   return {};
@@ -91,12 +100,14 @@ Status QueuedStreamer::release(StepIndex step, WorkQueue& compute) {
 
 Status QueuedStreamer::end(WorkQueue& compute) {
   if (!std::exchange(is_forked_, false)) return {};
+  if (CopyTimer* const timer = std::exchange(timer_, nullptr)) HR_TRY(timer->end(*copies_));
   HR_TRY(copies_->record(*joined_));
   return compute.wait(*joined_);
 }
 
 void QueuedStreamer::abandon() {
   is_forked_ = false;
+  timer_ = nullptr;
   if (copies_) (void)copies_->synchronize();
 }
 

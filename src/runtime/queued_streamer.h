@@ -12,6 +12,7 @@
 #include <headrace/status.h>
 #include "device/queued_device.h"
 #include "engine/engine_file.h"
+#include "runtime/copy_timer.h"
 #include "runtime/pool.h"
 #include "runtime/weight_plan.h"
 
@@ -34,8 +35,9 @@ class QueuedStreamer {
   uint64_t version() const { return version_; }
   bool has_moved() const { return active_ && base_ != scratch_.data(); }  // the scratch: configure it anew
 
-  // Forks the copies from `compute` and puts the first ones on their queue.
-  Status begin(WorkQueue& compute);
+  // Forks the copies from `compute` and puts the first ones on their queue. `timer`: of this run's copies; it
+  // outlives the run.
+  Status begin(WorkQueue& compute, CopyTimer* timer = nullptr);
   // `compute` waits for the loads that begin at `step`.
   Result<std::span<const StreamLoad>> acquire(StepIndex step, WorkQueue& compute);
   // The step is on `compute`: the copies that wait for its places follow it.
@@ -51,6 +53,7 @@ class QueuedStreamer {
 
  private:
   Status issue(StepIndex finished);
+  Status wait_for_place();
   Status make_events();
 
   QueuedDevice& device_;
@@ -67,6 +70,7 @@ class QueuedStreamer {
   std::vector<std::unique_ptr<Event>> arrived_;   // by load
   std::vector<std::unique_ptr<Event>> finished_;  // by step; empty where no copy waits for it
   size_t next_ = 0;                               // the first load not issued yet
+  CopyTimer* timer_ = nullptr;                    // in a run that is timed
 };
 
 }  // namespace headrace::runtime

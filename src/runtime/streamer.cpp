@@ -35,6 +35,8 @@ Status Streamer::configure(StreamSchedule schedule, Bytes row_buffer) {
   tickets_.resize(schedule.loads.size());
   issued_ns_.resize(schedule.loads.size());
   times_.reserve(schedule.loads.size() + 16);  // and a few reads of rows
+  constexpr int64_t kTurns = 2;                // of the scratch, which holds all that is under way
+  stretch_.start(std::max(LinkRate::kLeast, schedule.scratch * kTurns));
   schedule_ = std::move(schedule);
   return {};
 }
@@ -44,6 +46,7 @@ Status Streamer::begin(Trace* trace) {
   statistics_ = {};
   if (!reader_ || (schedule_.loads.empty() && row_buffer_ == Bytes{})) return {};
   HR_TRY(identity_.check(file_));
+  reader_->poll();  // what came between the runs is not waited for
   return issue(kNone);
 }
 
@@ -76,7 +79,7 @@ Status Streamer::issue(StepIndex finished) {
   return {};
 }
 
-void Streamer::note_done(size_t index) {
+void Streamer::note_done(size_t index, int64_t from_ns) {
   const int64_t noticed = tickets_[index]->finished_ns();
   const int64_t finished = noticed > 0 ? noticed : device_.now_ns();
   tickets_[index].reset();
@@ -84,12 +87,13 @@ void Streamer::note_done(size_t index) {
   const Bytes size = file_.plan().groups[static_cast<size_t>(load.group)].size;
   statistics_.streamed += size;
   times_.add(issued_ns_[index], finished);
+  stretch_.add(size, issued_ns_[index], finished, noticed > from_ns, link_rate_);
   if (!trace_) return;
   trace_->add(TraceTrack::kRead, group_name(file_.plan(), load.group), issued_ns_[index], finished,
               size.count);
 }
 
-Status Streamer::wait_for(size_t index) {
+Status Streamer::wait_for(size_t index, int64_t from_ns) {
   Status status = tickets_[index]->wait();
   // What went wrong between two runs need not be wrong any more.
   if (!status.ok() && index < carried_) {
@@ -97,7 +101,8 @@ Status Streamer::wait_for(size_t index) {
     HR_TRY(start(index));
     status = tickets_[index]->wait();
   }
-  note_done(index);
+  if (!status.ok()) stretch_.stop();
+  note_done(index, from_ns);
   return status.ok() ? status : failed(index, status);
 }
 
@@ -107,7 +112,7 @@ Result<std::span<const StreamLoad>> Streamer::acquire(StepIndex step) {
   const auto end = static_cast<size_t>(schedule_.step_loads[static_cast<size_t>(step) + 1]);
   if (begin == end) return std::span<const StreamLoad>();
   const int64_t from = device_.now_ns();
-  for (size_t i = begin; i < end; ++i) HR_TRY(wait_for(i));
+  for (size_t i = begin; i < end; ++i) HR_TRY(wait_for(i, from));
   const int64_t now = device_.now_ns();
   statistics_.wait_ns += now - from;
   if (trace_) trace_->add(TraceTrack::kWait, "wait for weights", from, now);
@@ -125,6 +130,7 @@ void Streamer::end(End end) {
   const bool keep = end == End::kKeep && next_ >= loads;
   if (!keep) {
     for (auto& ticket : tickets_) ticket.reset();
+    stretch_.stop();
   }
   carried_ = keep ? next_ - loads : 0;
   next_ = carried_;

@@ -19,7 +19,9 @@
 #include "device/device.h"
 #include "engine/engine_file.h"
 #include "runtime/file_identity.h"
+#include "runtime/link_rate.h"
 #include "runtime/pool.h"
+#include "runtime/read_stretch.h"
 #include "runtime/read_times.h"
 #include "runtime/weight_plan.h"
 
@@ -62,12 +64,13 @@ class Streamer {
     return {base_ + schedule_.scratch.count, static_cast<size_t>(row_buffer_.count)};
   }
   const Statistics& statistics() const { return statistics_; }
+  const LinkRate& link_rate() const { return link_rate_; }  // while runs wait for reads
 
  private:
   Status issue(StepIndex finished);
   Status start(size_t load);
-  Status wait_for(size_t load);
-  void note_done(size_t load);
+  Status wait_for(size_t load, int64_t from_ns);
+  void note_done(size_t load, int64_t from_ns);
   Status failed(size_t load, const Status& status) const;  // names the weight
 
   Device& device_;
@@ -85,6 +88,8 @@ class Streamer {
   size_t carried_ = 0;  // the first loads of this run, which the last one issued
   int64_t runs_ = 0;    // that ended well with this schedule
   ReadTimes times_;
+  ReadStretch stretch_;
+  LinkRate link_rate_;
   Statistics statistics_;
   Trace* trace_ = nullptr;
 };

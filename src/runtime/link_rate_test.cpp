@@ -1,0 +1,147 @@
+#include "runtime/link_rate.h"
+
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "device/fake/fake_device.h"
+#include "runtime/read_stretch.h"
+#include "runtime/testing.h"
+
+namespace headrace::runtime {
+namespace {
+
+TEST(LinkRate, IsAMeanInWhichOlderStretchesFade) {
+  LinkRate rate;
+  EXPECT_EQ(rate.get(), 0);
+  rate.note(mib(8), mib(8).count);  // a byte in a nanosecond
+  EXPECT_EQ(rate.get(), 1'000'000'000);
+  rate.note(mib(8), mib(4).count);
+  EXPECT_EQ(rate.get(), 1'250'000'000);
+}
+
+TEST(LinkRate, CountsNoFewBytesAndNoStretchWithoutTime) {
+  LinkRate rate;
+  rate.note(LinkRate::kLeast - Bytes{1}, 1000);
+  rate.note(LinkRate::kLeast, 0);
+  EXPECT_EQ(rate.get(), 0);
+  rate.note({INT64_MAX}, 1);  // no clock tells that; it does not overflow
+  EXPECT_GT(rate.get(), 0);
+}
+
+TEST(LinkRate, DiffersFromAQuarterOn) {
+  EXPECT_TRUE(differ(0, 1));
+  EXPECT_FALSE(differ(100, 125));
+  EXPECT_FALSE(differ(125, 100));
+  EXPECT_TRUE(differ(100, 126));
+  EXPECT_TRUE(differ(126, 100));
+}
+
+class ReadStretches : public ::testing::Test {
+ protected:
+  ReadStretches() { stretch_.start(mib(8)); }
+  // Of 4 MiB, whose time is 4 ms at this rate.
+  void read(int64_t issued_ms, int64_t finished_ms, bool waited = true) {
+    stretch_.add(mib(4), issued_ms * kMs, finished_ms * kMs, waited, rate_);
+  }
+  static constexpr int64_t kMs = 1'000'000;
+  static constexpr int64_t kRate = mib(1).count * 1000;
+  ReadStretch stretch_;
+  LinkRate rate_;
+};
+
+TEST_F(ReadStretches, TellTheRateFromTheEndOfOneReadToThatOfAnother) {
+  read(0, 9);  // how long it stood in the queue is not known
+  read(0, 13);
+  EXPECT_EQ(rate_.get(), 0);  // not enough
+  read(9, 17);
+  EXPECT_EQ(rate_.get(), kRate);
+}
+
+TEST_F(ReadStretches, CountReadsThatWereOverBeforeTheyWereNeeded) {
+  read(0, 9);
+  read(0, 10, false);
+  read(5, 17);
+  EXPECT_EQ(rate_.get(), kRate);
+}
+
+TEST_F(ReadStretches, EndWhereTheDiskPauses) {
+  read(0, 4);
+  read(5, 9);  // started when the first was over
+  read(9, 13);
+  EXPECT_EQ(rate_.get(), 0);
+  read(9, 17);
+  EXPECT_EQ(rate_.get(), kRate);
+}
+
+TEST_F(ReadStretches, EndWithAFailure) {
+  read(0, 4);
+  read(0, 8);
+  stretch_.stop();
+  read(0, 12);
+  EXPECT_EQ(rate_.get(), 0);
+}
+
+TEST_F(ReadStretches, TellNothingWhereNoReadIsWaitedFor) {
+  for (int64_t i = 0; i < 10; ++i) read(4 * i, 4 * i + 4, false);
+  EXPECT_EQ(rate_.get(), 0);
+}
+
+// A disk that brings a MiB in a millisecond, while somebody waits for it.
+class SlowDisk : public fake::FakeDevice {
+ public:
+  Result<std::unique_ptr<FileReader>> open_reader(int fd, std::string_view) override {
+    return std::unique_ptr<FileReader>(std::make_unique<Reader>(*this, fd));
+  }
+
+ private:
+  class Ticket : public ReadTicket {
+   public:
+    Ticket(SlowDisk& disk, int fd, Bytes offset, Bytes size, std::byte* out)
+        : disk_(disk), fd_(fd), offset_(offset), size_(size), out_(out) {}
+    Status wait() override {
+      if (pread(fd_, out_, static_cast<size_t>(size_.count), offset_.count) < 0) return unavailable("pread");
+      disk_.advance(size_.count * 1'000'000 / mib(1).count);
+      finished_ns_ = disk_.now_ns();
+      return {};
+    }
+    int64_t finished_ns() const override { return finished_ns_; }
+
+   private:
+    SlowDisk& disk_;
+    int fd_;
+    Bytes offset_, size_;
+    std::byte* out_;
+    int64_t finished_ns_ = 0;
+  };
+  class Reader : public FileReader {
+   public:
+    Reader(SlowDisk& disk, int fd) : disk_(disk), fd_(fd) {}
+    Result<std::unique_ptr<ReadTicket>> start(Bytes offset, Bytes size, std::byte* out) override {
+      return std::unique_ptr<ReadTicket>(std::make_unique<Ticket>(disk_, fd_, offset, size, out));
+    }
+    bool direct() const override { return true; }
+    std::string_view mechanism() const override { return "slow"; }
+
+   private:
+    SlowDisk& disk_;
+    int fd_;
+  };
+};
+
+TEST(LinkRate, IsMeasuredInRunsThatWaitForReads) {
+  testing::PlanMaker maker;
+  for (int i = 0; i < 40; ++i) maker.add_step({maker.add_group({mib(1).count})});
+  maker.add_output();
+  const testing::TestFile file(maker.plan);
+  auto engine = testing::take(file.open(std::make_shared<SlowDisk>(), {.weight_budget = Bytes{0}}));
+  auto context = testing::take(engine->make_context());
+  const std::vector<Tensor> x = {testing::random_tensor({3, 8}, 1)};
+  EXPECT_EQ(context->memory().link_rate, 0);
+  for (int run = 0; run < 4; ++run) ASSERT_TRUE(context->run(x).ok());
+  EXPECT_NEAR(static_cast<double>(context->memory().link_rate) / static_cast<double>(mib(1000).count), 1,
+              0.01);
+}
+
+}  // namespace
+}  // namespace headrace::runtime
