@@ -37,6 +37,14 @@ TEST(QueuedStepTimes, TimesItsStepsOnceInARunThatStreams) {
   EXPECT_GT(streamed, 0);
 }
 
+class QueuedMix : public Kernels {
+ public:
+  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
+    HR_ASSIGN(auto inner, testing::MixKernels().load(plan));
+    return std::unique_ptr<Executable>(std::make_unique<QueuedExecutable>(std::move(plan), std::move(inner)));
+  }
+};
+
 // Kernels whose last step takes far longer than all others.
 class LatePrepared : public Prepared {
  public:
@@ -69,8 +77,7 @@ class LateKernels : public Kernels {
  public:
   Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
     const auto last = static_cast<StepIndex>(plan->steps.size()) - 1;
-    HR_ASSIGN(auto inner, testing::MixKernels().load(plan));
-    auto queued = std::make_unique<QueuedExecutable>(std::move(plan), std::move(inner));
+    HR_ASSIGN(auto queued, QueuedMix().load(std::move(plan)));
     return std::unique_ptr<Executable>(std::make_unique<LateExecutable>(std::move(queued), last));
   }
 };
@@ -99,6 +106,44 @@ TEST(QueuedStepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
   EXPECT_GT(copied(), Bytes{});
   ASSERT_TRUE(context->run(x).ok());
   EXPECT_EQ(copied(), Bytes{});
+}
+
+TEST(QueuedStepTimes, DecideWithTheLinkWhatHoldsARunUp) {
+  testing::PlanMaker maker;
+  maker.add_step({maker.add_group({mib(12).count})});
+  for (int i = 0; i < 4; ++i) {
+    const int32_t weight = maker.add_group({mib(4).count});
+    maker.add_step({weight});
+    maker.add_step({weight});
+  }
+  maker.add_output();
+  const testing::TestFile file(maker.plan);
+  auto device = std::make_shared<FakeQueuedDevice>();
+  auto engine = take(file.open(device, {.weight_budget = mib(12)}, std::make_unique<QueuedMix>()));
+  auto context = take(engine->make_context());
+  const std::vector<Tensor> x = {testing::random_tensor({3, 8}, 1)};
+  const auto copied = [&](Bytes budget) {
+    const Bytes before = device->bytes_copied();
+    EXPECT_TRUE(engine->set_weight_budget(budget).ok());
+    EXPECT_EQ(context->memory().resident, budget);
+    return device->bytes_copied() - before;
+  };
+  const Tensor want = take(context->run(x))[0];
+  EXPECT_EQ(context->memory().link_rate, 0);
+  EXPECT_EQ(copied(mib(12)), Bytes{});
+  const auto run = [&] { EXPECT_TRUE(testing::same_bits(take(context->run(x))[0], want)); };
+  run();  // timed
+  EXPECT_GT(context->memory().link_rate, 0);
+  // What the first step reads comes in nobody's shadow: it stays instead of what is read more often.
+  EXPECT_EQ(copied(mib(12)), mib(12));
+  run();
+  EXPECT_EQ(context->memory().streamed_last_run, mib(16));
+  EXPECT_EQ(copied(mib(12)), Bytes{});
+  EXPECT_EQ(copied({}), Bytes{});
+  run();
+  EXPECT_EQ(copied(mib(12)), mib(12));  // a budget that comes back restores what was
+  run();
+  EXPECT_EQ(context->memory().streamed_last_run, mib(16));
 }
 
 }  // namespace

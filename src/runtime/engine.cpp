@@ -104,7 +104,8 @@ EngineImpl::EngineImpl(EngineFile file, std::shared_ptr<Device> device, FileIden
       source_(std::move(source)),
       host_limit_(host_limit),
       host_pinned_(source_.source ? source_.source->host_bytes().count : 0),
-      planner_(file_.plan(), row_access(source_), device_->growth_unit()),
+      planner_(file_.plan(), row_access(source_), device_->growth_unit(),
+               device_->queued() ? Ahead::kOfThisRun : Ahead::kOfTheNextToo),
       residency_(*device_, file_, identity, source_) {
   const std::vector<bool> all(planner_.groups().size(), true);
   if (QueuedDevice* const queued = device_->queued())
@@ -204,7 +205,7 @@ Result<Bytes> EngineImpl::budget_within_rooms() const {
   Bytes budget = std::min(requested_.value_or(automatic_), streamable());
   for (const Member& member : members_) {
     if (!member.room) continue;
-    const auto fits = planner_.fit(*member.room, step_ns_);
+    const auto fits = planner_.fit(*member.room, pace_);
     if (!fits)
       return exhausted("streamed weights need {}, but have {}", to_text(planner_.least()),
                        to_text(*member.room));
@@ -213,7 +214,7 @@ Result<Bytes> EngineImpl::budget_within_rooms() const {
   // A smaller budget may stream a group that a larger one kept, and need more scratch for it.
   for (bool changed = true; changed;) {
     changed = false;
-    const std::vector<bool> set = planner_.choose(budget, step_ns_);
+    const std::vector<bool> set = planner_.choose(budget, pace_);
     for (const Member& member : members_) {
       if (!member.room || planner_.resident(set) + planner_.least(set) <= *member.room) continue;
       const Bytes safe = std::max(Bytes{}, *member.room - planner_.least());
@@ -228,7 +229,7 @@ Result<Bytes> EngineImpl::budget_within_rooms() const {
 
 Status EngineImpl::apply(const Progress& progress) {
   HR_ASSIGN(const Bytes budget, budget_within_rooms());
-  const std::vector<bool> wanted = planner_.choose(budget, step_ns_);
+  const std::vector<bool> wanted = planner_.choose(budget, pace_);
   if (wanted != residency_.resident()) HR_TRY(change_residency(wanted, progress));
   budget_ = budget.count;
   return {};
@@ -283,12 +284,14 @@ void EngineImpl::unpin_source() {
   host_pinned_ = 0;
 }
 
-void EngineImpl::take_step_times() {
+void EngineImpl::take_pace() {
   for (const Member& member : members_) {
     const StepTimes& times = member.context->step_times();
     if (!times.settled()) continue;
     std::vector<int64_t> measured = times.get();
-    if (differ(measured, step_ns_)) step_ns_ = std::move(measured);
+    if (differ(measured, pace_.step_ns)) pace_.step_ns = std::move(measured);
+    const int64_t rate = member.context->link_rate().get();
+    if (rate > 0 && differ(rate, pace_.link_rate)) pace_.link_rate = rate;
     return;
   }
 }
@@ -301,7 +304,7 @@ Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
     return invalid_argument("a weight budget cannot change inside a run (from its progress callback)");
   }
   std::lock_guard lock(change_mutex_);
-  take_step_times();
+  take_pace();
   const auto before = std::pair(requested_, automatic_);
   requested_ = budget;
   if (!budget) automatic_ = automatic_weight_budget();

@@ -87,7 +87,7 @@ class EngineImpl : public Engine {
   Status pin_source();
   void unpin_source();
   Result<Bytes> budget_within_rooms() const;
-  void take_step_times();  // REQUIRES: change_mutex_ is held
+  void take_pace();  // REQUIRES: change_mutex_ is held
 
   EngineFile file_;
   std::shared_ptr<Device> device_;
@@ -108,7 +108,7 @@ class EngineImpl : public Engine {
   std::optional<Bytes> requested_;  // nullopt: auto
   Bytes automatic_;                 // what auto was when it was last asked for
   std::vector<Member> members_;
-  std::vector<int64_t> step_ns_;     // as measured in a context; what residency is chosen by
+  RunPace pace_;                     // as measured in a context; what residency is chosen by
   std::atomic<int64_t> budget_ = 0;  // in force
   std::atomic<int64_t> resident_ = 0;
   std::atomic<int64_t> lost_ = 0;  // in blocks of the groups that are resident

@@ -6,7 +6,7 @@
 namespace headrace::runtime {
 namespace {
 
-__extension__ typedef __int128 Wide;  // bytes times bytes
+__extension__ typedef __int128 Wide;  // bytes times nanoseconds
 
 // How far the run has come when a step begins and ends, in measured time or in bytes read.
 class Clock {
@@ -37,7 +37,7 @@ class Clock {
 
 // Gives `left` to the groups of one tier, which all cost the same number of reads a run.
 void share_out(std::span<const GroupUse> groups, const std::vector<size_t>& tier, const Clock& clock,
-               Bytes& left, std::vector<bool>& resident) {
+               int early, Bytes& left, std::vector<bool>& resident) {
   int64_t total = 0;
   for (const size_t index : tier) total += groups[index].size.count;
   const int64_t to_stream = std::max<int64_t>(0, total - left.count);
@@ -50,8 +50,9 @@ void share_out(std::span<const GroupUse> groups, const std::vector<size_t>& tier
   for (const size_t index : tier) {
     const GroupUse& group = groups[index];
     const int64_t then = streamed + group.size.count;
-    const bool due = static_cast<Wide>(then) * clock.total() <=
-                     static_cast<Wide>(to_stream) * clock.after(group.steps.empty() ? 0 : group.steps[0]);
+    const Wide counted = Wide{kSpreadParts} * then - Wide{early} * group.size.count;
+    const bool due = counted * clock.total() <=
+                     Wide{kSpreadParts} * to_stream * clock.after(group.steps.empty() ? 0 : group.steps[0]);
     if (due || group.size > left) {
       streamed = then;
     } else {
@@ -85,8 +86,7 @@ Bytes resident_bytes(std::span<const GroupUse> groups, const std::vector<bool>& 
   return sum;
 }
 
-std::vector<bool> choose_resident(std::span<const GroupUse> groups, Bytes budget,
-                                  std::span<const int64_t> step_ns) {
+std::vector<bool> choose_resident(std::span<const GroupUse> groups, Bytes budget, const Spread& spread) {
   std::vector<bool> resident(groups.size());
   std::vector<size_t> order;
   for (size_t i = 0; i < groups.size(); ++i) {
@@ -94,19 +94,20 @@ std::vector<bool> choose_resident(std::span<const GroupUse> groups, Bytes budget
     if (groups[i].streamable) order.push_back(i);
   }
   const auto rank = [&](size_t index) {  // gathered groups last, whatever their uses: rows cost little
-    return groups[index].rows ? size_t{0} : 1 + groups[index].steps.size();
+    const size_t reads = groups[index].steps.size();
+    return groups[index].rows ? size_t{0} : 1 + (spread.by_reads ? reads : std::min<size_t>(reads, 1));
   };
   const auto begins = [&](size_t index) { return groups[index].steps.empty() ? 0 : groups[index].steps[0]; };
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return rank(a) != rank(b) ? rank(a) > rank(b) : begins(a) < begins(b);
   });
-  const Clock clock(groups, step_ns);
+  const Clock clock(groups, spread.step_ns);
   Bytes left = budget;
   for (size_t begin = 0; begin < order.size();) {
     std::vector<size_t> tier;
     size_t end = begin;
     while (end < order.size() && rank(order[end]) == rank(order[begin])) tier.push_back(order[end++]);
-    share_out(groups, tier, clock, left, resident);
+    share_out(groups, tier, clock, spread.early, left, resident);
     begin = end;
   }
   return resident;

@@ -35,12 +35,19 @@ std::vector<GroupUse> group_uses(const Plan& plan, RowAccess rows = RowAccess::k
 
 Bytes streamable_bytes(std::span<const GroupUse> groups);
 
+// How what streams is spread over the run.
+struct Spread {
+  std::span<const int64_t> step_ns = {};  // measured, to go by; empty: by the bytes that the steps read
+  // A group streams where its last byte is due by then. With `early`, where so many kSpreadParts of it are
+  // not due yet: others of a model's layers stream then.
+  int early = 0;
+  bool by_reads = true;  // groups that steps read more often stay first; false: all are alike
+};
+inline constexpr int kSpreadParts = 4;
+
 // Which groups stay, by group; `true` for those that are not streamable. Resident streamable bytes are at
-// most `budget`. Groups that would be read more often in a run come first, whole ones before gathered ones;
-// among equals, streamed bytes are spread over the run in proportion to `step_ns` (measured; empty: to the
-// bytes that the steps read). What is left over goes to the groups that still fit.
-std::vector<bool> choose_resident(std::span<const GroupUse> groups, Bytes budget,
-                                  std::span<const int64_t> step_ns = {});
+// most `budget`. Whole groups come before gathered ones. What is left over goes to the groups that still fit.
+std::vector<bool> choose_resident(std::span<const GroupUse> groups, Bytes budget, const Spread& spread = {});
 Bytes resident_bytes(std::span<const GroupUse> groups, const std::vector<bool>& resident);
 
 // One read of one group in a run.

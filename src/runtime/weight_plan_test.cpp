@@ -34,7 +34,7 @@ TEST(WeightPlan, SpreadsByMeasuredTimes) {
   auto groups = a_chain(10, mib(1));
   std::vector<int64_t> step_ns(10, 1);
   step_ns[9] = 1000;  // nearly all of the time is there, so nearly all reads belong before its end
-  const auto resident = choose_resident(groups, mib(5), step_ns);
+  const auto resident = choose_resident(groups, mib(5), {.step_ns = step_ns});
   EXPECT_EQ(std::accumulate(resident.begin(), resident.end(), 0), 5);
   EXPECT_EQ(std::accumulate(resident.begin(), resident.begin() + 5, 0), 5);
 }

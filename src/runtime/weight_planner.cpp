@@ -9,9 +9,10 @@
 
 namespace headrace::runtime {
 
-WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows, Bytes unit)
+WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows, Bytes unit, Ahead ahead)
     : row_access_(rows),
       unit_(unit),
+      ahead_(ahead),
       groups_(group_uses(plan, rows)),
       steps_(static_cast<StepIndex>(plan.steps.size()) + 1),
       streamable_(streamable_bytes(groups_)) {
@@ -19,6 +20,29 @@ WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows, Bytes unit)
   for (const Weight& weight : plan.weights) {
     if (weight.use == WeightUse::kRows) row_buffer_ = std::max(row_buffer_, row_buffer_size(weight));
   }
+}
+
+std::vector<bool> WeightPlanner::choose(Bytes budget, const RunPace& pace) const {
+  std::vector<bool> best = choose_resident(groups_, budget, {.step_ns = pace.step_ns});
+  if (pace.step_ns.size() != static_cast<size_t>(steps_) || pace.link_rate <= 0) return best;
+  const auto forecast = [&](const std::vector<bool>& set) {
+    return forecast_run(schedule_streams(groups_, set, steps_), groups_, pace, ahead_);
+  };
+  const StreamForecast usual = forecast(best);
+  int64_t best_ns = usual.run_ns - usual.run_ns / 100;  // less is no gain to move weights for
+  if (usual.run_ns - usual.wait_ns >= best_ns) return best;
+  for (const bool by_reads : {true, false}) {
+    for (const std::span<const int64_t> step_ns : {std::span<const int64_t>(pace.step_ns), {}}) {
+      for (int early = 0; early <= kSpreadParts; ++early) {
+        std::vector<bool> set = choose_resident(groups_, budget, {step_ns, early, by_reads});
+        const int64_t run_ns = forecast(set).run_ns;
+        if (run_ns >= best_ns) continue;
+        best_ns = run_ns;
+        best = std::move(set);
+      }
+    }
+  }
+  return best;
 }
 
 Bytes WeightPlanner::row_buffer(const std::vector<bool>& set) const {
@@ -36,18 +60,18 @@ Bytes WeightPlanner::wanted(const std::vector<bool>& set) const {
   return whole(wanted_scratch(groups_, set, steps_) + row_buffer(set));
 }
 
-std::optional<Bytes> WeightPlanner::fit(Bytes room, std::span<const int64_t> step_ns) const {
+std::optional<Bytes> WeightPlanner::fit(Bytes room, const RunPace& pace) const {
   if (room >= streamable_) return streamable_;
   const std::vector<bool> none = choose({});
   if (room < least(none)) return std::nullopt;
   Bytes budget = std::max(Bytes{}, room - wanted(none));
   // Less is streamed then, so the scratch may shrink and leave room for more.
   for (int round = 0; round < 4; ++round) {
-    const std::vector<bool> set = choose(budget, step_ns);
+    const std::vector<bool> set = choose(budget, pace);
     const Bytes spare = room - resident(set) - wanted(set);
     if (spare <= Bytes{}) break;
     const Bytes more = resident(set) + spare;
-    const std::vector<bool> larger = choose(more, step_ns);
+    const std::vector<bool> larger = choose(more, pace);
     if (resident(larger) + wanted(larger) > room) break;
     budget = more;
   }

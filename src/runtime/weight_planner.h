@@ -9,6 +9,7 @@
 #include <headrace/bytes.h>
 #include "device/device.h"
 #include "engine/plan.h"
+#include "runtime/stream_forecast.h"
 #include "runtime/weight_plan.h"
 
 namespace headrace::runtime {
@@ -17,17 +18,16 @@ namespace headrace::runtime {
 class WeightPlanner {
  public:
   // `unit`: what scratch is counted in.
-  explicit WeightPlanner(const Plan& plan, RowAccess rows = RowAccess::kBuffered,
-                         Bytes unit = kReadAlignment);
+  explicit WeightPlanner(const Plan& plan, RowAccess rows = RowAccess::kBuffered, Bytes unit = kReadAlignment,
+                         Ahead ahead = Ahead::kOfTheNextToo);
 
   std::span<const GroupUse> groups() const { return groups_; }
   RowAccess row_access() const { return row_access_; }
   StepIndex steps() const { return steps_; }  // the delivery of outputs is the last
   Bytes streamable() const { return streamable_; }
-  // With `step_ns` as in choose_resident().
-  std::vector<bool> choose(Bytes budget, std::span<const int64_t> step_ns = {}) const {
-    return choose_resident(groups_, budget, step_ns);
-  }
+  // Which groups stay, as by choose_resident(). What streams is spread by the steps' times where they are
+  // measured. Where the link is too, it is spread another way if runs are forecast to gain 1 % or more by it.
+  std::vector<bool> choose(Bytes budget, const RunPace& pace = {}) const;
   Bytes resident(const std::vector<bool>& set) const { return resident_bytes(groups_, set); }
 
   // Where gathered rows pass through; needed once for all weights, and not at all where all such are
@@ -41,7 +41,7 @@ class WeightPlanner {
 
   // The largest weight budget whose resident groups and scratch fit into `room` together; nullopt where not
   // even least() fits.
-  std::optional<Bytes> fit(Bytes room, std::span<const int64_t> step_ns = {}) const;
+  std::optional<Bytes> fit(Bytes room, const RunPace& pace = {}) const;
   // In the scratch that whole units of `room` leave beside the row buffer. REQUIRES: room >= least(set).
   StreamSchedule schedule(const std::vector<bool>& set, Bytes room) const;
 
@@ -50,6 +50,7 @@ class WeightPlanner {
 
   RowAccess row_access_;
   Bytes unit_;
+  Ahead ahead_;
   std::vector<GroupUse> groups_;
   StepIndex steps_;
   Bytes streamable_;
