@@ -186,6 +186,24 @@ TEST(CudaLowering, HasThreadsMakeTilesOfPoolsThatAreLarge) {
             (Sizes{1, 1, 2}));
 }
 
+TEST(CudaLowering, FoldsTheCellsOfLargeFirstConvolutions) {
+  for (const std::string_view dtype : {"f32", "f16", "bf16"})
+    for (const int batch : {1, 100}) {
+      const Lowered lowered = lower(fmt::format(
+          "graph(%x: {0}[{1}, 3, 224, 224], %b: {0}[64]) {{\n  @w: {0}[64, 3, 7, 7] = weight(\"w\", offset "
+          "0, strides [147, 49, 7, 1])\n"
+          "  %t = transpose(%x) {{perm = [0, 2, 3, 1]}}\n  %y = conv(%t, @w, %b) {{channels_last = true, "
+          "stride = "
+          "[2, 2], pad_low = [3, 3], pad_high = [3, 3]}}\n  return %y as \"y\"\n}}",
+          dtype, batch));
+      EXPECT_EQ(families(lowered.plan), batch == 1 ? Names{"pad", "conv"} : (Names{"fold", "conv"}));
+      for (const std::string_view target : targets()) {
+        const auto binaries = compile_programs(lowered.sources.programs(), target);
+        EXPECT_TRUE(binaries.ok()) << target << ": " << binaries.status().message();
+      }
+    }
+}
+
 TEST(CudaLowering, CompilesForEveryTarget) {
   for (const std::string_view target : targets()) {
     Result<ir::Graph> graph = ir::parse(kChain);

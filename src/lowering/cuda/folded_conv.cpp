@@ -95,21 +95,36 @@ Result<TensorIndex> folded_weight(PlanBuilder& builder, const ir::Node& node, co
   return builder.weight_tensor(builder.add_weight(std::move(weight)));
 }
 
+// Cells of a row that a block of threads makes: a row, or an even part of it that leaves room for many
+// blocks.
+int64_t cells_of_block(const StepWriter& writer, const PlanTensor& image, const Fold& fold) {
+  constexpr int64_t kBytes = 8192;
+  const int64_t bytes = fold.folded * dtype_size(image.dtype);
+  const int64_t row = std::max<int64_t>(1, writer.at_opt(image.shape[2]).value_or(1));
+  const int64_t most = std::clamp<int64_t>(kBytes / bytes, 1, row), parts = (row + most - 1) / most;
+  return (row + parts - 1) / parts;
+}
+
 void write_folded(StepWriter& writer, const ir::Node& node, TensorIndex x, TensorIndex image,
                   const Fold& fold) {
-  const PlanTensor from = writer.builder().at(x);
-  const int64_t width = StepWriter::vector_width({from.dtype});
+  constexpr int64_t kBlock = 128;  // threads
+  const PlanTensor from = writer.builder().at(x), to = writer.builder().at(image);
+  const int64_t width = StepWriter::vector_width({from.dtype}), cells = cells_of_block(writer, to, fold);
   StepWriter::Step step;
   step.text.family = "fold";
   step.text.declarations = constants_struct("$_fold", {{"stride", fold.stride}, {"low", fold.low}});
-  step.text.call =
-      fmt::format("fold_image<{}, $_fold, {}, {}, %>(args);", type_name(from.dtype), fold.channels, width);
-  step.rule = kEachRule;
+  step.text.threads = kBlock;
+  step.text.call = fmt::format("fold_image<{}, $_fold, {}, {}, {}, {}, {}, %>(args);", type_name(from.dtype),
+                               fold.channels, fold.padded, cells, kBlock, width);
+  step.rule = kGridRule;
   step.inputs = {x};
   step.outputs = {image};
-  step.attributes = {{std::string(kNumbers), std::vector<Dim>{from.shape[1], from.shape[2]}},
-                     {std::string(kWidth), width},
-                     {std::string(kVectors), Sizes{1}}};
+  step.attributes = {
+      {std::string(kNumbers), std::vector<Dim>{from.shape[1], from.shape[2]}},
+      {std::string(kThreads), Sizes{kBlock, 1}},
+      {std::string(kBlocks), to.shape[0] * to.shape[1] * Dim::floor_div(to.shape[2] + (cells - 1), cells)},
+      {std::string(kWidth), width},
+      {std::string(kVectors), Sizes{1}}};
   writer.add(node, std::move(step));
 }
 

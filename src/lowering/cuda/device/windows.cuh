@@ -63,39 +63,6 @@ DEVICE void pad(const GeneratedArgs<2>& args, T value) {
     pad_runs<T, rank, Low, 1, Int>(args, value);
 }
 
-// Blocks of cells as cells of more channels: of [N, H, W, C], stride(0) × stride(1) cells from low(d) before the
-// image on; their channels one after another, and zeros behind them.
-template <class T, class F, int channels, int width, class Int>
-DEVICE void fold_runs(const GeneratedArgs<2>& args) {
-  each_element<2, Int>(args, [&](Int i) {
-    Place<4, Int> place = place_of<4, Int>(args.head, i);
-    place.at[3] *= width;
-    const GeneratedTensor& x = args.tensors[0];
-    Run<T, width> run;
-#pragma unroll
-    for (int j = 0; j < width; ++j) {
-      const int q = static_cast<int>(place.at[3]) + j, cell = q / channels, c = q - cell * channels;
-      const int down = cell / F::stride(1), across = cell - down * F::stride(1);
-      const i64 h = static_cast<i64>(place.at[1]) * F::stride(0) + down - F::low(0);
-      const i64 w = static_cast<i64>(place.at[2]) * F::stride(1) + across - F::low(1);
-      const bool real = down < F::stride(0) && h >= 0 && w >= 0 && h < args.head.numbers[0] && w < args.head.numbers[1];
-      run.values[j] = real ? input<T>(x)[place.at[0] * static_cast<Int>(x.strides[0]) +
-                                         static_cast<Int>(h) * static_cast<Int>(x.strides[1]) +
-                                         static_cast<Int>(w) * static_cast<Int>(x.strides[2]) +
-                                         static_cast<Int>(c) * static_cast<Int>(x.strides[3])]
-                           : narrow<T>(ComputeOf<T>(0));
-    }
-    write_run<T, width>(output<T>(args.tensors[1]) + offset_of<4, Int>(args.tensors[1], place), run);
-  });
-}
-template <class T, class F, int channels, int width, class Int>
-DEVICE void fold_image(const GeneratedArgs<2>& args) {
-  if (width > 1 && args.head.vector)
-    fold_runs<T, F, channels, width, Int>(args);
-  else
-    fold_runs<T, F, channels, 1, Int>(args);
-}
-
 // Tensors: x, w, bias, residual, y. w's strides are of [O, C/groups, k..] ([C, O/groups, k..] transposed).
 // numbers: spatial sizes of x, then channels of x and of y a group. E::of is the epilogue.
 template <class T, int spatial, class W, bool transposed, class E, class Int>
