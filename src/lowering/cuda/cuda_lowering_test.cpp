@@ -196,7 +196,7 @@ TEST(CudaLowering, FoldsTheCellsOfLargeFirstConvolutions) {
           "stride = "
           "[2, 2], pad_low = [3, 3], pad_high = [3, 3]}}\n  return %y as \"y\"\n}}",
           dtype, batch));
-      EXPECT_EQ(families(lowered.plan), batch == 1 ? Names{"pad", "conv"} : (Names{"fold", "conv"}));
+      EXPECT_EQ(families(lowered.plan), (batch == 1 ? Names{"pad", "conv"} : Names{"fold", "conv"}));
       for (const std::string_view target : targets()) {
         const auto binaries = compile_programs(lowered.sources.programs(), target);
         EXPECT_TRUE(binaries.ok()) << target << ": " << binaries.status().message();
