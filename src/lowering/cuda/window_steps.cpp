@@ -52,10 +52,24 @@ Sizes pool_tile(const StepWriter& writer, const ir::Node& node, const Sizes& ker
   return cells <= kMostCells && vectors >= writer.target().tile_from * results ? tile : one;
 }
 
+// A tensor in the order N, C, spatial...
+TensorIndex planes_view(PlanBuilder& builder, TensorIndex tensor, bool is_already) {
+  if (is_already) return tensor;
+  const auto rank = static_cast<int64_t>(builder.at(tensor).shape.size());
+  std::vector<int64_t> perm = {0, rank - 1};
+  for (int64_t d = 1; d < rank - 1; ++d) perm.push_back(d);
+  return builder.transpose_view(tensor, perm);
+}
+// Whether neighbours in memory are of one channel.
+bool in_planes(const PlanTensor& x, bool last) {
+  const size_t rank = x.shape.size(), channel = last ? rank - 1 : 1, column = last ? rank - 2 : rank - 1;
+  return x.strides[column] == Dim(1) && !(x.strides[channel] == Dim(1));
+}
+
 struct Pool {
   TensorIndex x, y;
   size_t spatial;
-  bool last;
+  bool last;  // where their channels are
 };
 
 void write_windows(StepWriter& writer, const ir::Node& node, const Pool& pool) {
@@ -94,13 +108,13 @@ void write_windows(StepWriter& writer, const ir::Node& node, const Pool& pool) {
 void write_adaptive(StepWriter& writer, const ir::Node& node, const Pool& pool) {
   PlanBuilder& builder = writer.builder();
   StepWriter::Step step;
-  step.inputs = {channels_last_view(builder, pool.x, pool.last)};
-  step.outputs = {channels_last_view(builder, pool.y, pool.last)};
+  step.inputs = {pool.x};
+  step.outputs = {pool.y};
   step.text.family = std::string(node.op()->name);
   step.text.call =
       fmt::format("adaptive_avg_pool<{}, {}, %>(args);", type_name(node.output()->dtype()), pool.spatial);
   step.rule = kEachRule;
-  step.attributes.set(kNumbers, spatial_sizes(builder.at(step.inputs[0])));
+  step.attributes.set(kNumbers, spatial_sizes(builder.at(pool.x)));
   writer.add(node, std::move(step));
 }
 
@@ -145,8 +159,13 @@ Status write_pool(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
   HR_ASSIGN(const TensorIndex x, builder.tensor(node.input(0)));
   HR_ASSIGN(const TensorIndex y, builder.tensor(node.output()));
-  const Pool pool = {x, y, node.output()->shape().size() - 2, node.attributes().flag("channels_last")};
-  if (node.is("adaptive_avg_pool"))
+  const bool last = node.attributes().flag("channels_last"), adaptive = node.is("adaptive_avg_pool");
+  const bool planes = !adaptive && in_planes(builder.at(x), last);
+  const auto view = [&](TensorIndex tensor) {
+    return planes ? planes_view(builder, tensor, !last) : channels_last_view(builder, tensor, last);
+  };
+  const Pool pool = {view(x), view(y), node.output()->shape().size() - 2, !planes};
+  if (adaptive)
     write_adaptive(writer, node, pool);
   else
     write_windows(writer, node, pool);
