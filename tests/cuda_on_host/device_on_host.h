@@ -21,6 +21,10 @@ int lane_of_thread();
 // Every thread of the warp gives `size` bytes; then those of each can be read, until the warp meets again.
 void give_to_warp(const void* value, size_t size);
 const void* given_by(int lane);
+// The other threads go on, and then this one.
+void let_others_go_on();
+// This thread did what others may wait for.
+void note_progress();
 
 #define HEADRACE_ON_HOST
 #define DEVICE inline
@@ -116,4 +120,89 @@ Matrices host_load_matrices(const void* row) {
     }
   }
   return m;
+}
+
+// --- Barriers, copies of boxes and products of groups (boxes.cuh), which are done when they are asked for.
+struct HostBarrier {
+  uint16_t arrivals, missing;  // in a turn; still in this one
+  int32_t bytes : 31;          // expected, still in this turn
+  uint32_t parity : 1;         // of this turn
+};
+static_assert(sizeof(HostBarrier) == 8);
+
+inline void host_settle(HostBarrier& barrier) {
+  if (barrier.missing > 0 || barrier.bytes != 0) return;
+  barrier.missing = barrier.arrivals;
+  barrier.parity ^= 1;
+  note_progress();
+}
+inline void host_init_barrier(unsigned long long* at, unsigned arrivals) {
+  *reinterpret_cast<HostBarrier*>(at) = {static_cast<uint16_t>(arrivals), static_cast<uint16_t>(arrivals), 0,
+                                         0};
+}
+inline void host_arrive(unsigned long long* at, unsigned bytes) {
+  auto& barrier = *reinterpret_cast<HostBarrier*>(at);
+  if (barrier.missing-- == 0) std::abort();
+  barrier.bytes += static_cast<int>(bytes);
+  host_settle(barrier);
+}
+// Until the turn of that parity is over.
+inline void host_wait_barrier(const unsigned long long* at, unsigned parity) {
+  while (reinterpret_cast<const volatile HostBarrier*>(at)->parity == parity) let_others_go_on();
+}
+
+// What a TensorMap is on the host.
+struct HostMap {
+  const char* data;
+  int64_t sizes[5], strides[5];  // strides in bytes
+  uint16_t box[5];
+  uint16_t rank;
+};
+static_assert(sizeof(HostMap) <= 128);
+
+struct HostPoint {
+  int64_t at[5];
+};
+
+// Where `bytes` from a box's beginning really lies: runs of 16 bytes change places.
+inline char* host_in_box(char* at) {
+  const auto address = reinterpret_cast<uintptr_t>(at);
+  return reinterpret_cast<char*>(address ^ (address >> 7 & 7) << 4);
+}
+
+inline void host_copy_box(char* to, const void* map_at, unsigned long long* barrier_at, HostPoint begin) {
+  const auto& map = *static_cast<const HostMap*>(map_at);
+  if (reinterpret_cast<uintptr_t>(to) % 1024 != 0) std::abort();
+  constexpr int64_t kElement = 2;
+  int64_t count = 1;
+  for (int d = 0; d < map.rank; ++d) count *= map.box[d];
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t rest = i, from = 0;
+    bool inside = true;
+    for (int d = 0; d < map.rank; ++d) {
+      const int64_t place = begin.at[d] + rest % map.box[d];
+      rest /= map.box[d];
+      inside = inside && place >= 0 && place < map.sizes[d];
+      from += place * map.strides[d];
+    }
+    char* const there = host_in_box(to + i * kElement);
+    for (int64_t b = 0; b < kElement; ++b) there[b] = inside ? map.data[from + b] : 0;
+  }
+  auto& barrier = *reinterpret_cast<HostBarrier*>(barrier_at);
+  barrier.bytes -= static_cast<int>(count * kElement);
+  host_settle(barrier);
+}
+
+template <class T, int n>
+void host_multiply_boxes(float (&sum)[n / 2], char* a, char* b, bool add) {
+  const int lane = lane_of_thread(), warp = static_cast<int>(threadIdx.x / 32 % 4);
+  const auto element = [](char* box, int row, int k) {
+    return half_of<T>(*reinterpret_cast<const unsigned short*>(host_in_box(box + row * 128 + k * 2)), 0);
+  };
+  for (int i = 0; i < n / 2; ++i) {
+    const int row = warp * 16 + (lane >> 2) + i / 2 % 2 * 8, column = i / 4 * 8 + (lane & 3) * 2 + i % 2;
+    float product = 0;
+    for (int k = 0; k < 16; ++k) product += element(a, row, k) * element(b, column, k);
+    sum[i] = product + (add ? sum[i] : 0);
+  }
 }

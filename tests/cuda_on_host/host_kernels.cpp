@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "cuda_on_host/device_on_host.h"
 #include "kernels/cuda/generated_step.h"
 #include "kernels/cuda/product_launch.h"
 #include "kernels/cuda/product_step.h"
@@ -92,6 +93,20 @@ Status run_by_reference(const Step& step, const StepForm& form, const Addresses&
   return {};
 }
 
+cuda::TensorMap host_map(const cuda::BoxedTensor& tensor, const char* data) {
+  HostMap host = {data, {}, {}, {}, static_cast<uint16_t>(tensor.rank)};
+  for (size_t d = 0; d < static_cast<size_t>(tensor.rank); ++d) {
+    host.sizes[d] = tensor.sizes[d];
+    host.strides[d] = tensor.strides[d];
+    host.box[d] = static_cast<uint16_t>(tensor.box[d]);
+  }
+  cuda::TensorMap map = {};
+  std::memcpy(&map, &host, sizeof(host));
+  return map;
+}
+
+constexpr unsigned kMultiprocessors = 2;  // few: so that kernels walk in steps
+
 class HostPrepared : public Prepared {
  public:
   HostPrepared(std::shared_ptr<const Plan> plan, DimBindings dims, const Functions& functions)
@@ -142,9 +157,13 @@ class HostPrepared : public Prepared {
       if (reinterpret_cast<uintptr_t>(arguments.tensors[k].data) % 16 != 0) return false;
     }
     cuda::GeneratedLaunch launch;
-    launch.grid[0] = planned->blocks;
+    launch.grid[0] = tile.mapped ? std::min(planned->blocks, kMultiprocessors) : planned->blocks;
     launch.block[0] = static_cast<unsigned>(tile.threads);
-    HR_TRY(run_function(chosen.text(cuda::kFunction), &arguments, launch));
+    cuda::MappedArgs<cuda::kProductOperands> mapped = {{}, arguments};
+    for (size_t k = 0; tile.mapped && k < planned->boxes.size(); ++k)
+      mapped.maps[k] = host_map(planned->boxes[k], arguments.tensors[k].data);
+    const void* const all = tile.mapped ? static_cast<const void*>(&mapped) : &arguments;
+    HR_TRY(run_function(chosen.text(cuda::kFunction), all, launch));
     return true;
   }
 
@@ -162,9 +181,8 @@ class HostPrepared : public Prepared {
       auto& operand = operands.emplace_back();
       if (tensor) operand = {tensor->dtype, tensor->shape, tensor->strides};
     }
-    constexpr int kMultiprocessors = 2;  // few: so that kernels walk in steps
     HR_ASSIGN(const cuda::GeneratedLaunches launches,
-              plan_launches(step.attributes, step.label, operands, outputs, dims_, kMultiprocessors));
+              plan_launches(step.attributes, step.label, operands, outputs, dims_, int{kMultiprocessors}));
     bool aligned = launches.vector.has_value();
     for (size_t k = 0; aligned && k < tensors.size(); ++k)
       aligned = !tensors[k] || reinterpret_cast<uintptr_t>(tensors[k]->at(at)) % launches.alignment[k] == 0;

@@ -28,7 +28,7 @@ namespace headrace::cuda {
   X(cuGraphInstantiate) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuGraphLaunch) X(cuGraphUpload)          \
   X(cuGraphExecMemcpyNodeSetParams) X(cuGraphMemcpyNodeGetParams)                                          \
   X(cuModuleLoadData) X(cuModuleUnload) X(cuModuleGetFunction) X(cuFuncSetAttribute) X(cuFuncGetAttribute) \
-  X(cuLaunchKernelEx) X(cuOccupancyMaxActiveBlocksPerMultiprocessor)
+  X(cuLaunchKernelEx) X(cuOccupancyMaxActiveBlocksPerMultiprocessor) X(cuTensorMapEncodeTiled)
 // clang-format on
 
 struct Driver {

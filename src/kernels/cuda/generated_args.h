@@ -33,4 +33,16 @@ struct GeneratedArgs {
   GeneratedTensor tensors[kTensors];
 };
 
+// A tensor that boxes are copied from by themselves, as the driver describes it (its CUtensorMap).
+struct alignas(64) TensorMap {
+  unsigned long long words[16];
+};
+
+// For kernels that copy boxes of their first two tensors.
+template <int kTensors>
+struct MappedArgs {
+  TensorMap maps[2];
+  GeneratedArgs<kTensors> plain;
+};
+
 }  // namespace headrace::cuda

@@ -36,7 +36,12 @@ std::optional<ProductTile> product_tile(const AttributeMap& attributes) {
     if (size < 1 || size > (int64_t{1} << 20)) return std::nullopt;
   constexpr int64_t kMostThreads = 1024, kMostSplit = 8;  // of a block; of a cluster that every device takes
   if (sizes[2] > kMostThreads || sizes[3] > kMostSplit) return std::nullopt;
-  return ProductTile{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
+  const bool mapped = attributes.flag(kMapped);
+  constexpr int64_t kLongestBox = 256;
+  if (mapped &&
+      (sizes[0] > kLongestBox || sizes[1] > kLongestBox || sizes[1] % kBoxGroup != 0 || sizes[3] != 1))
+    return std::nullopt;
+  return ProductTile{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], mapped};
 }
 
 std::optional<ProductLaunch> plan_product(const MatmulForm& form, const ProductTile& tile,
@@ -61,6 +66,12 @@ std::optional<ProductLaunch> plan_product(const MatmulForm& form, const ProductT
   const int64_t tiles = count(rows, tile.rows) * count(columns, tile.columns);
   if (tiles > std::numeric_limits<int32_t>::max() / tile.split) return std::nullopt;
   launch.blocks = static_cast<unsigned>(tiles * tile.split);
+  if (tile.mapped) {
+    if (columns % kBoxGroup != 0 || rows > std::numeric_limits<int32_t>::max() - tile.rows)
+      return std::nullopt;
+    launch.boxes = {boxed_rows(form.dtype, rows, problem->k, strides[0], tile.rows),
+                    boxed_weight(form.dtype, columns, problem->k, strides[1], tile.columns)};
+  }
   return launch;
 }
 

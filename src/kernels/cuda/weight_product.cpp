@@ -1,10 +1,13 @@
 #include "kernels/cuda/weight_product.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "kernels/cuda/generated_code.h"
 #include "kernels/cuda/generated_step.h"
 #include "kernels/cuda/kernel_launch.h"
 #include "kernels/cuda/product_step.h"
+#include "kernels/cuda/tensor_map.h"
 #include "kernels/refused_plan.h"
 
 namespace headrace::cuda {
@@ -24,6 +27,8 @@ Result<std::unique_ptr<WeightProduct>> WeightProduct::make(const StepShapes& sha
   made->device_ = &device;
   made->tile_ = *tile;
   made->launch_ = *launch;
+  made->blocks_ = tile->mapped ? std::min(launch->blocks, static_cast<unsigned>(device.multiprocessors()))
+                               : launch->blocks;
   made->name_ = attributes.text(kFunction);
   HR_ASSIGN(made->function_, shapes.code->function(attributes.integer(kModule, -1), made->name_));
   HR_TRY(
@@ -46,12 +51,21 @@ Status WeightProduct::enqueue(const Addresses& at, CUstream stream) const {
     arguments.tensors[k].data = reinterpret_cast<char*>(launch_.operands[k]->at(at));
     if (!arguments.tensors[k].data) return internal_error("operand {} of '{}' has no address", k, name_);
   }
+  if (!tile_.mapped) return launch(&arguments, stream);
+  MappedArgs<kProductOperands> mapped = {{}, arguments};
+  for (size_t k = 0; k < launch_.boxes.size(); ++k) {
+    HR_ASSIGN(mapped.maps[k], describe_boxes(*device_, launch_.boxes[k], arguments.tensors[k].data));
+  }
+  return launch(&mapped, stream);
+}
+
+Status WeightProduct::launch(void* arguments, CUstream stream) const {
   KernelLaunch launch;
-  launch.grid[0] = launch_.blocks;
+  launch.grid[0] = blocks_;
   launch.block[0] = static_cast<unsigned>(tile_.threads);
   launch.shared = static_cast<unsigned>(tile_.shared);
   launch.cluster = static_cast<unsigned>(tile_.split);
-  return launch_kernel(*device_, function_, launch, &arguments, stream, name_);
+  return launch_kernel(*device_, function_, launch, arguments, stream, name_);
 }
 
 }  // namespace headrace::cuda

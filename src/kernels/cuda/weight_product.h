@@ -1,4 +1,5 @@
-// WeightProduct: a product with a weight by a kernel of ours (lowering/cuda/device/weight_products.cuh).
+// WeightProduct: a product with a weight by a kernel of ours (lowering/cuda/device/weight_products.cuh, and
+// wide_products.cuh, whose blocks walk the tiles).
 #pragma once
 
 #include <memory>
@@ -22,11 +23,14 @@ class WeightProduct : public StepKernel {
   Status enqueue(const Addresses& at, CUstream stream) const override;
 
  private:
+  Status launch(void* arguments, CUstream stream) const;
+
   const CudaDevice* device_ = nullptr;
   std::string name_;
   CUfunction function_ = nullptr;
   ProductTile tile_;
   ProductLaunch launch_;
+  unsigned blocks_ = 0;
 };
 
 }  // namespace headrace::cuda

@@ -14,9 +14,10 @@ struct KernelText {
   std::string family;        // begins its name: "softmax"
   std::string declarations;  // before the function; "$" stands for its name
   int tensors = 1;
-  int64_t threads = 256;  // of a block, at most
-  std::string call;       // of the device library; "$" as above
-  bool waits = false;     // `call` itself waits for the kernels before it
+  int64_t threads = 256;                         // of a block, at most
+  std::string call;                              // of the device library; "$" as above
+  bool waits = false;                            // `call` itself waits for the kernels before it
+  std::string_view arguments = "GeneratedArgs";  // or MappedArgs
 };
 
 class KernelSources {

@@ -183,10 +183,11 @@ DEVICE float part_of(float x) {
 constexpr float kLog2E = 1.4426950408889634f;
 DEVICE float half_sigmoid(float x) { return part_of(1.0f + exp2_of(-kLog2E * x)); }
 DEVICE float half_silu(float x) { return x * half_sigmoid(x); }
-// The error function's complement by Abramowitz and Stegun's formula 7.1.26.
+// x P(x), where P is the normal distribution: max(x, 0) - z P(-z) with z = |x|. log2 P(-z) is nearly a parabola: this
+// polynomial (minimax, of degree 5 on [0, 6]) is less than half a unit of f16 off, relative to P(-z), where that counts
+// (2.6e-4 up to z = 3), and 2.2e-5 off in x P(x) at most. Infinities and NaN go the way of the formula.
 DEVICE float half_gelu(float x) {
-  const float z = fabsf(x) * 0.70710678f, t = part_of(1.0f + 0.3275911f * z);
-  const float sum = 0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f)));
-  const float tail = 0.5f * t * sum * exp2_of(-kLog2E * z * z);
-  return x * (x < 0.0f ? tail : 1.0f - tail);
+  const float z = fminf(fabsf(x), 6.0f);
+  const float log = -1.0001714f + z * (-1.1483697f + z * (-0.46630198f + z * (-0.046350127f + z * (0.0052143303f + z * -0.00025561064f))));
+  return 0.5f * (x + fabsf(x)) - z * exp2_of(log);
 }

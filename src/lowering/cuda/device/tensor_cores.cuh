@@ -12,6 +12,9 @@ struct SharedPlace {
   SharedPlace operator+(int bytes) const { return {at + bytes}; }
 };
 inline SharedPlace shared_place(const void* at) { return {static_cast<char*>(const_cast<void*>(at))}; }
+inline SharedPlace align_place(SharedPlace place, unsigned to) {
+  return place + static_cast<int>(-reinterpret_cast<unsigned long long>(place.at) % to);
+}
 template <class T> DEVICE void multiply_add(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
   host_multiply_add<T>(sum, a, b0, b1);
 }
@@ -31,6 +34,7 @@ template <int left> DEVICE void wait_for_groups() {}
 #else
 typedef unsigned SharedPlace;
 DEVICE SharedPlace shared_place(const void* at) { return static_cast<unsigned>(__cvta_generic_to_shared(at)); }
+DEVICE SharedPlace align_place(SharedPlace place, unsigned to) { return (place + to - 1) / to * to; }
 template <class T> DEVICE void multiply_add(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1);
 template <> DEVICE void multiply_add<f16>(float (&sum)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
