@@ -75,7 +75,9 @@ TEST_P(CudaOnTheHost, AgreesWithPyTorch) {
   for (OpCase& test : chosen_cases(GetParam())) {
     const Result<ir::Graph> graph = ir::parse(graph_text(test));
     ASSERT_TRUE(graph.ok()) << test.id << ": " << graph.status().message();
-    Result<Plan> plan = cuda::lower_graph(*graph, {90, GetParam(), 0, GetParam() ? 65536 : 0}, sources);
+    Result<Plan> plan = cuda::lower_graph(
+        *graph, {.sm = 90, .libraries = GetParam(), .fold_from = 0, .tile_from = GetParam() ? 65536 : 0},
+        sources);
     ASSERT_TRUE(plan.ok()) << test.id << ": " << plan.status().message();
     cases.push_back({std::move(test), *std::move(plan)});
   }

@@ -57,6 +57,7 @@ PassOptions options_of(const std::string& text) {
   };
   ir::Preferences& preferences = options.preferences;
   preferences.channels_last = has("channels_last");
+  if (likes.find("f32_planes") != std::string::npos) preferences.planes = {DType::kF32};
   preferences.fuse_pointwise = has("fuse_pointwise");
   preferences.fuse_attention = has("fuse_attention");
   preferences.fuse_norm = has("fuse_norm");

@@ -4,10 +4,13 @@
 #include <string>
 #include <vector>
 
+#include <headrace/dtype.h>
+
 namespace headrace::ir {
 
 struct Preferences {
   bool channels_last = false;   // conv and pool want NHWC / NDHWC memory
+  std::vector<DType> planes;    // except those of these dtypes, which want NCHW / NCDHW
   bool fuse_pointwise = false;  // chains of element-wise ops become one `pointwise`
   bool fuse_attention = false;  // softmax(q k^T) v patterns become `attention`
   bool fuse_norm = false;       // RMS norm and rotary written out in small ops become one op

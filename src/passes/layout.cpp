@@ -33,7 +33,7 @@ std::vector<T> permuted(const std::vector<T>& list, const std::vector<int64_t>& 
 
 class Layout {
  public:
-  explicit Layout(Graph& graph) : graph_(graph) {}
+  Layout(Graph& graph, const ir::Preferences& preferences) : graph_(graph), preferences_(preferences) {}
 
   Result<bool> run() {
     bool changed = false;
@@ -101,8 +101,15 @@ class Layout {
     return true;
   }
 
+  // Whether it stays as it is: a pool may be converted with what it is given, since either order suits it.
+  bool stays(const Node& node) const {
+    const std::vector<DType>& planes = preferences_.planes;
+    if (std::find(planes.begin(), planes.end(), node.output()->dtype()) == planes.end()) return false;
+    return node.is("conv") || !own_last_of(node.input(0));
+  }
+
   Result<bool> convert(Node* node) {
-    if (node->attributes().flag("channels_last") || node->input(0)->rank() < 3) return false;
+    if (node->attributes().flag("channels_last") || node->input(0)->rank() < 3 || stays(*node)) return false;
     std::vector<Value*> inputs = node->inputs();
     HR_ASSIGN(inputs[0], as_last(inputs[0], node));
     if (node->is("conv") && node->input(3)) {
@@ -186,6 +193,7 @@ class Layout {
   }
 
   Graph& graph_;
+  const ir::Preferences& preferences_;
   std::map<Value*, Value*> turned_;
   std::set<const Value*> borders_;  // results of the transposes put after what was converted
 };
@@ -194,7 +202,7 @@ class Layout {
 
 Result<bool> layout(Graph& graph, const PassContext& context) {
   if (!context.options.preferences.channels_last) return false;
-  return Layout(graph).run();
+  return Layout(graph, context.options.preferences).run();
 }
 
 }  // namespace headrace::passes

@@ -314,8 +314,9 @@ const ConvCase kConvCases[] = {
     {"3-d", {1, 5, 6, 7, 8}, {16, 3, 3, 3, 8}, 1, 1, 1, 1},
 };
 
-// The convolution at [n, spatial.., o] of a channels-last step.
-double convolve(const LibraryStep& step, const ConvCase& test, const Sizes& at) {
+// The convolution at [n, spatial.., o]; in(operand, place) gives an element of one that is channels last.
+template <class In>
+double convolve(const In& in, const ConvCase& test, const Sizes& at) {
   const size_t dims = test.x.size() - 2;
   const int64_t inputs = test.w.back(), outputs = test.w[0] / test.groups;
   int64_t taps = 1;
@@ -335,10 +336,31 @@ double convolve(const LibraryStep& step, const ConvCase& test, const Sizes& at) 
     for (int64_t c = 0; inside && c < inputs; ++c) {
       x.back() = at.back() / outputs * inputs + c;
       w.back() = c;
-      sum += step.in(0, x) * step.in(1, w);
+      sum += in(0, x) * in(1, w);
     }
   }
   return sum;
+}
+
+auto elements_of(const LibraryStep& step) {
+  return [&step](size_t operand, const Sizes& at) { return step.in(operand, at); };
+}
+
+void describe(LibraryStep& conv, const ConvCase& test, bool channels_last) {
+  const size_t dims = test.x.size() - 2;
+  conv.set("channels_last", channels_last).set("weight_channels_last", channels_last);
+  conv.set("groups", test.groups);
+  conv.set("stride", Sizes(dims, test.stride)).set("dilation", Sizes(dims, test.dilation));
+  conv.set("pad_low", Sizes(dims, test.pad)).set("pad_high", Sizes(dims, test.pad));
+}
+
+// Of the result, channels last.
+Sizes result_sizes(const ConvCase& test) {
+  Sizes y = test.x;
+  for (size_t d = 1; d + 1 < y.size(); ++d)
+    y[d] = (test.x[d] + 2 * test.pad - (test.w[d] - 1) * test.dilation - 1) / test.stride + 1;
+  y.back() = test.w[0];
+  return y;
 }
 
 TEST_F(LibraryGpu, ConvolvesInEveryDtypeWithBiasResidualAndEpilogue) {
@@ -348,15 +370,9 @@ TEST_F(LibraryGpu, ConvolvesInEveryDtypeWithBiasResidualAndEpilogue) {
         if (epilogue == "relu" && test.groups > 1) continue;
         SCOPED_TRACE(std::string(dtype_name(dtype)) + " " + test.name + " " + epilogue);
         const bool plain = epilogue == "plain", bias = !plain, residual = epilogue == "relu";
-        const size_t dims = test.x.size() - 2;
-        Sizes y = test.x;
-        for (size_t d = 1; d <= dims; ++d)
-          y[d] = (test.x[d] + 2 * test.pad - (test.w[d] - 1) * test.dilation - 1) / test.stride + 1;
-        y.back() = test.w[0];
+        const Sizes y = result_sizes(test);
         LibraryStep conv = step("conv");
-        conv.set("channels_last", true).set("weight_channels_last", true).set("groups", test.groups);
-        conv.set("stride", Sizes(dims, test.stride)).set("dilation", Sizes(dims, test.dilation));
-        conv.set("pad_low", Sizes(dims, test.pad)).set("pad_high", Sizes(dims, test.pad));
+        describe(conv, test, true);
         if (!plain) conv.set("epilogue", epilogue);
         conv.input(dense(dtype, test.x)).input(dense(dtype, test.w));
         conv.input(bias ? std::optional(dense(dtype, {test.w[0]})) : std::nullopt);
@@ -365,13 +381,35 @@ TEST_F(LibraryGpu, ConvolvesInEveryDtypeWithBiasResidualAndEpilogue) {
         ASSERT_OK(conv.run());
         conv.expect(
             [&](const Sizes& at) {
-              double sum = convolve(conv, test, at);
+              double sum = convolve(elements_of(conv), test, at);
               if (bias) sum += conv.in(2, {at.back()});
               if (residual) sum += conv.in(3, at);
               return apply(epilogue, sum);
             },
             4);
       }
+}
+
+TEST_F(LibraryGpu, ConvolvesPlanesOfF32) {
+  const auto planes = [](Sizes sizes) {  // [N, spatial.., C] as [N, C, spatial..]
+    std::rotate(sizes.begin() + 1, sizes.end() - 1, sizes.end());
+    return sizes;
+  };
+  for (const ConvCase& test : kConvCases) {
+    SCOPED_TRACE(test.name);
+    LibraryStep conv = step("conv");
+    describe(conv, test, false);
+    conv.input(dense(DType::kF32, planes(test.x))).input(dense(DType::kF32, planes(test.w)));
+    conv.output(dense(DType::kF32, planes(result_sizes(test))));
+    ASSERT_OK(conv.run());
+    conv.expect(
+        [&](Sizes at) {
+          std::rotate(at.begin() + 1, at.begin() + 2, at.end());
+          return convolve([&](size_t operand, const Sizes& from) { return conv.in(operand, planes(from)); },
+                          test, at);
+        },
+        4);
+  }
 }
 
 TEST_F(LibraryGpu, ConvolvesFromAndToUnalignedMemoryOfTheCaller) {
@@ -383,7 +421,7 @@ TEST_F(LibraryGpu, ConvolvesFromAndToUnalignedMemoryOfTheCaller) {
   conv.output(shifted(dense(DType::kF16, {2, 9, 9, 32}), 3), BufferKind::kOutput);
   ASSERT_OK(conv.tune().run());
   EXPECT_EQ(choices_->size(), 1u);
-  conv.expect([&](const Sizes& at) { return convolve(conv, test, at); }, 4);
+  conv.expect([&](const Sizes& at) { return convolve(elements_of(conv), test, at); }, 4);
 }
 
 struct AttentionCase {

@@ -86,10 +86,11 @@ bool takes_mask(const PlanTensor& mask, const PlanTensor& q, const PlanTensor& k
   return has_aligned_rows(mask, true);
 }
 
-// Whether cuDNN has kernels that end a convolution with such a residual and function: it is not asked before
-// an engine runs, so this is what every version that we take is known to have.
+// Whether cuDNN has kernels that end a convolution with such a bias, residual and function: it is not asked
+// before an engine runs, so this is what every version that we take is known to have.
 bool ends_conv(const AttributeMap& attributes, TensorPointers inputs, const PlanTensor& output) {
   const std::string epilogue = attributes.text("epilogue");
+  if (!attributes.flag("channels_last")) return !at(inputs, 2) && !at(inputs, 3) && epilogue.empty();
   if (!at(inputs, 3) && epilogue.empty()) return true;
   if (epilogue != "relu" || !at(inputs, 2) || attributes.integer("groups", 1) != 1) return false;
   return output.dtype == DType::kF32 ||

@@ -185,6 +185,18 @@ Asked attention(DType dtype) {
           dense(dtype, {1, 8, kS, 64})};
 }
 
+TEST(LibrarySupport, LeavesConvolutionsOfPlanesWithoutTheirEnds) {
+  Asked planes = {{{"pad_low", Sizes{1, 1}}, {"pad_high", Sizes{1, 1}}},
+                  {dense(DType::kF32, {kS, 8, 10, 10}), dense(DType::kF32, {16, 8, 3, 3})},
+                  dense(DType::kF32, {kS, 16, 10, 10})};
+  EXPECT_TRUE(planes.conv());
+  planes.attributes.set("epilogue", std::string("relu"));
+  EXPECT_FALSE(planes.conv());
+  planes.attributes.erase("epilogue");
+  planes.inputs.push_back(dense(DType::kF32, {16}));
+  EXPECT_FALSE(planes.conv());
+}
+
 TEST(LibrarySupport, TakesAttentionOfHalvesInAlignedRows) {
   EXPECT_TRUE(attention(DType::kF16).attention());
   EXPECT_TRUE(attention(DType::kBF16).attention());

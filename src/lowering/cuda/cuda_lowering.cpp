@@ -28,6 +28,7 @@ class CudaLowering : public Lowering {
   ir::Preferences preferences() const override {
     ir::Preferences preferences;
     preferences.channels_last = true;
+    if (!options_.allow_tf32) preferences.planes = {DType::kF32};
     preferences.fuse_pointwise = true;
     preferences.fuse_attention = true;
     preferences.fuse_norm = true;
@@ -40,7 +41,7 @@ class CudaLowering : public Lowering {
 
   Result<Plan> lower(const ir::Graph& graph) const override {
     KernelSources sources;
-    HR_ASSIGN(Plan plan, lower_graph(graph, {sm_}, sources));
+    HR_ASSIGN(Plan plan, lower_graph(graph, {.sm = sm_, .tf32 = options_.allow_tf32}, sources));
     if (options_.allow_tf32) allow_tf32(plan);
     if (sources.empty()) return plan;
     HR_ASSIGN(const auto binaries, compile_programs(sources.programs(), fmt::format("sm_{}", sm_)));

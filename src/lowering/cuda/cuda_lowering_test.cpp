@@ -72,6 +72,33 @@ TEST(CudaLowering, EndsAConvolutionApartWhereCudnnDoesNotEndIt) {
   }
 }
 
+Names planes_steps(std::string_view dtype, std::string_view operands, std::string_view padding) {
+  const Lowered lowered = lower(
+      fmt::format("graph(%x: {0}[2, 3, 6, 6], %w: {0}[8, 3, 3, 3], %b: {0}[8], %r: {0}[2, 8, 6, 6]) {{\n"
+                  "  %y = conv({1}) {{{2}}}\n  return %y as \"y\"\n}}",
+                  dtype, operands, padding));
+  Names names = families(lowered.plan);
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] == "conv" && !lowered.plan.steps[i].attributes.flag("channels_last"))
+      names[i] = "conv of planes";
+  return names;
+}
+
+TEST(CudaLowering, GivesCudnnPlanesWhereItHasNoTensorCoresToUse) {
+  const std::string_view even = "pad_low = [1, 1], pad_high = [1, 1]",
+                         uneven = "pad_low = [0, 2], pad_high = [2, 0]";
+  EXPECT_EQ(planes_steps("f32", "%x, %w", even), (Names{"conv of planes"}));
+  EXPECT_EQ(planes_steps("f32", "%x, %w, %b, %r", even), (Names{"conv of planes", "ending"}));
+  EXPECT_EQ(planes_steps("f32", "%x, %w, %b", uneven), (Names{"pad", "conv of planes", "ending"}));
+  EXPECT_EQ(planes_steps("f16", "%x, %w", even), (Names{"pad", "pad", "conv", "copy"}));
+  for (const bool tf32 : {false, true}) {
+    const auto lowering = make_lowering("sm_90", {.allow_tf32 = tf32});
+    ASSERT_TRUE(lowering.ok());
+    EXPECT_EQ((*lowering)->preferences().planes,
+              tf32 ? std::vector<DType>{} : std::vector<DType>{DType::kF32});
+  }
+}
+
 constexpr std::string_view kChain = R"(graph(%x: f16[s0, 64], %y: f16[64]) symbols(s0: 1 <= 8 <= 512) {
   %half: f32[] = literal(0.5)
   %z: f16[s0, 64] = pointwise(%x, %y, %half) {program = "(f16, f16, f32) r3: f32 = cast(r0); r4: f32 = mul(r3, r2); r5: f16 = cast(r4); r6: f16 = add(r5, r1) -> r6"}

@@ -66,22 +66,24 @@ List permuted(const List& list, const std::vector<int64_t>& perm) {
   return result;
 }
 
-// What a convolution is given instead of its own image: channels last, dense, with padding that cuDNN does
-// not take by itself.
+// What a convolution is given instead of its own image: dense, with padding that cuDNN does not take by
+// itself.
 struct Image {
-  TensorIndex x = kNone;  // as it lies, in the order N, spatial.., C
-  Shape shape;            // of the image that is made
-  Sizes low;              // where x begins in it
-  bool made = false;      // it is not x
-  int64_t channels = 0;   // added behind those of x
+  TensorIndex x = kNone;  // as it lies, in the order N, spatial.., C, or N, C, spatial.. in planes
+  bool planes = false;
+  Shape shape;           // of the image that is made
+  Sizes low;             // where x begins in it
+  bool made = false;     // it is not x
+  int64_t channels = 0;  // added behind those of x
 
   // Padding behind x differs from that before it: it becomes part of the image.
   void take_padding(const ir::Node& conv) {
     const Sizes before = conv.attributes().integers("pad_low"),
                 after = conv.attributes().integers("pad_high");
     for (size_t d = 0; d + 2 < shape.size(); ++d) {
-      low[d + 1] = d < before.size() ? before[d] : 0;
-      shape[d + 1] = shape[d + 1] + low[d + 1] + (d < after.size() ? after[d] : 0);
+      const size_t at = d + (planes ? 2 : 1);
+      low[at] = d < before.size() ? before[d] : 0;
+      shape[at] = shape[at] + low[at] + (d < after.size() ? after[d] : 0);
     }
     made = true;
   }
@@ -204,6 +206,13 @@ Status lower_matmul(StepWriter& writer, const ir::Node& node) {
   return {};
 }
 
+// Whether cuDNN is given a convolution as planes, which it is only where it has no tensor cores to use: its
+// kernels for those want channels last, the others were written for planes.
+bool wants_planes(const StepWriter& writer, const ir::Node& node) {
+  return node.output()->dtype() == DType::kF32 && !writer.target().tf32 &&
+         !node.attributes().flag("channels_last");
+}
+
 // Leaves the residual and the epilogue out of a convolution where cuDNN does not take it with them, and then
 // the bias: what is left out comes back. nullopt: it does not take the convolution.
 std::optional<Ending> take_apart(Attempt& asked, TensorIndex& bias, TensorIndex& residual) {
@@ -221,59 +230,88 @@ std::optional<Ending> take_apart(Attempt& asked, TensorIndex& bias, TensorIndex&
   return takes() ? std::optional(ending) : std::nullopt;
 }
 
-// cuDNN is given channels-last tensors alone.
+// The image of a convolution whose x is `from`; `planes` says the order of both.
+Image image_of(PlanBuilder& builder, const ir::Node& node, TensorIndex from, bool planes) {
+  Image image;
+  image.planes = planes;
+  image.x = from;
+  const PlanTensor& x = builder.at(from);
+  image.shape = x.shape;
+  image.low.assign(x.shape.size(), 0);
+  if (node.attributes().integers("pad_low") != node.attributes().integers("pad_high"))
+    image.take_padding(node);
+  if (planes) return image;
+  image.channels = added_channels(node, x);
+  image.made |= image.channels > 0;
+  image.shape.back() = image.shape.back() + image.channels;
+  return image;
+}
+
+// What cuDNN is asked to do with it.
+Attempt conv_attempt(const PlanBuilder& builder, const ir::Node& node, const Image& image, TensorIndex bias,
+                     TensorIndex residual, TensorIndex y) {
+  Attempt asked{node.attributes(), {}, dense(builder.at(y))};
+  asked.attributes.set("channels_last", !image.planes);
+  asked.attributes.set("weight_channels_last", !image.planes);
+  if (node.attributes().integers("pad_low") != node.attributes().integers("pad_high")) {
+    asked.attributes.erase("pad_low");
+    asked.attributes.erase("pad_high");
+  }
+  Shape weight = node.input(1)->shape();
+  if (!image.planes) {
+    weight = permuted(weight, weight_order(weight.size()));
+    weight.back() = weight.back() + image.channels;
+  }
+  asked.inputs = {dense({builder.at(image.x).dtype, image.shape, {}, 0, kNone}),
+                  dense({node.input(1)->dtype(), weight, {}, 0, kNone})};
+  asked.inputs.push_back(bias == kNone ? std::nullopt : std::optional(builder.at(bias)));
+  asked.inputs.push_back(residual == kNone ? std::nullopt : std::optional(dense(builder.at(residual))));
+  return asked;
+}
+
+Result<TensorIndex> conv_weight(StepWriter& writer, const ir::Node& node, const Image& image) {
+  if (!image.planes) return channels_last_weight(writer, node, image.channels);
+  HR_ASSIGN(const TensorIndex weight, writer.builder().tensor(node.input(1)));
+  return densely(writer, node, weight);
+}
+
+// cuDNN is given channels-last tensors alone, or planes alone.
 Status lower_conv(StepWriter& writer, const ir::Node& node) {
   if (!writer.target().libraries) return write_conv(writer, node);
   HR_ASSIGN(const bool folded, lower_folded_conv(writer, node));
   if (folded) return {};
   PlanBuilder& builder = writer.builder();
-  const bool last = node.attributes().flag("channels_last");
+  const bool planes = wants_planes(writer, node), as_is = planes || node.attributes().flag("channels_last");
   HR_ASSIGN(const TensorIndex from, builder.tensor(node.input(0)));
   HR_ASSIGN(TensorIndex bias, builder.tensor(node.input(2)));
   HR_ASSIGN(const TensorIndex added, builder.tensor(node.input(3)));
   HR_ASSIGN(const TensorIndex to, builder.tensor(node.output()));
-  TensorIndex residual = channels_last_view(builder, added, last);
-  const TensorIndex y = channels_last_view(builder, to, last);
-  Image image;
-  image.x = channels_last_view(builder, from, last);
-  const PlanTensor x = builder.at(image.x);
-  image.shape = x.shape;
-  image.low.assign(x.shape.size(), 0);
-
-  Attempt asked{node.attributes(), {}, dense(builder.at(y))};
-  asked.attributes.set("channels_last", true);
-  asked.attributes.set("weight_channels_last", true);
-  if (node.attributes().integers("pad_low") != node.attributes().integers("pad_high")) {
-    image.take_padding(node);
-    asked.attributes.erase("pad_low");
-    asked.attributes.erase("pad_high");
-  }
-  image.channels = added_channels(node, x);
-  image.made |= image.channels > 0;
-  image.shape.back() = image.shape.back() + image.channels;
-  Shape weight = permuted(node.input(1)->shape(), weight_order(x.shape.size()));
-  weight.back() = weight.back() + image.channels;
-  asked.inputs = {dense({x.dtype, image.shape, {}, 0, kNone}),
-                  dense({node.input(1)->dtype(), weight, {}, 0, kNone})};
-  asked.inputs.push_back(bias == kNone ? std::nullopt : std::optional(builder.at(bias)));
-  asked.inputs.push_back(residual == kNone ? std::nullopt : std::optional(dense(builder.at(residual))));
-  const std::optional<Ending> ending = take_apart(asked, bias, residual);
+  // Views as cuDNN is to see them: planes stay as they are.
+  TensorIndex residual = channels_last_view(builder, added, as_is);
+  const TensorIndex y = channels_last_view(builder, to, as_is);
+  Image image = image_of(builder, node, channels_last_view(builder, from, as_is), planes);
+  Attempt asked = conv_attempt(builder, node, image, bias, residual, y);
+  std::optional<Ending> ending = take_apart(asked, bias, residual);
   if (!ending) return write_conv(writer, node);
 
+  const DType dtype = builder.at(y).dtype;
   if (image.made) {
-    const TensorIndex padded = builder.add_arena_tensor(x.dtype, image.shape);
+    const TensorIndex padded = builder.add_arena_tensor(dtype, image.shape);
     write_padded(writer, node, image.x, padded, image.low, 0);
     image.x = padded;
   }
-  HR_ASSIGN(const TensorIndex w, channels_last_weight(writer, node, image.channels));
+  HR_ASSIGN(const TensorIndex w, conv_weight(writer, node, image));
   const bool direct = builder.is_row_major(y);
-  const TensorIndex result = direct ? y : builder.add_arena_tensor(x.dtype, builder.at(y).shape);
+  const TensorIndex result = direct ? y : builder.add_arena_tensor(dtype, builder.at(y).shape);
   const Tensors inputs = {densely(writer, node, image.x), w, bias, densely(writer, node, residual)};
   builder.add_step("conv", node, inputs, {result}, std::move(asked.attributes));
-  if (!ending->empty())
-    write_ending(writer, node, *ending, result, y);
-  else if (!direct)
+  if (!ending->empty()) {
+    ending->residual = channels_last_view(builder, ending->residual, !planes);
+    write_ending(writer, node, *ending, channels_last_view(builder, result, !planes),
+                 channels_last_view(builder, y, !planes));
+  } else if (!direct) {
     write_copy(writer, node, result, y);
+  }
   return {};
 }
 

@@ -35,6 +35,7 @@ struct RowTeam {
 struct Target {
   int sm = 0;                   // 90
   bool libraries = true;        // cuBLASLt and cuDNN are there; without them all kernels are ours
+  bool tf32 = false;            // f32 products may round their operands to it
   int64_t fold_from = 100'000;  // cells of a result, from which on folded_conv.h is for it
   int64_t tile_from = 65'536;   // tiles of a pool's results, from which on a thread makes one
 };

@@ -72,6 +72,17 @@ struct Pool {
   bool last;  // where their channels are
 };
 
+// Spatial sizes of x, then of y.
+std::vector<Dim> pool_sizes(const PlanBuilder& builder, const Pool& pool) {
+  std::vector<Dim> sizes;
+  for (const TensorIndex tensor : {pool.x, pool.y}) {
+    const Shape& shape = builder.at(tensor).shape;
+    const auto first = shape.begin() + (pool.last ? 1 : 2);
+    sizes.insert(sizes.end(), first, first + static_cast<ptrdiff_t>(pool.spatial));
+  }
+  return sizes;
+}
+
 void write_windows(StepWriter& writer, const ir::Node& node, const Pool& pool) {
   const DType dtype = node.output()->dtype();
   const Sizes kernel = node.attributes().integers("kernel");
@@ -80,12 +91,6 @@ void write_windows(StepWriter& writer, const ir::Node& node, const Pool& pool) {
   const size_t space = pool.last ? 1 : 2;
   Sizes tiles(pool.spatial + 2, 1);
   std::copy(tile.begin(), tile.end(), tiles.begin() + static_cast<ptrdiff_t>(space));
-  std::vector<Dim> numbers;
-  for (const TensorIndex tensor : {pool.x, pool.y}) {
-    const Shape& shape = writer.builder().at(tensor).shape;
-    const auto first = shape.begin() + static_cast<ptrdiff_t>(space);
-    numbers.insert(numbers.end(), first, first + static_cast<ptrdiff_t>(pool.spatial));
-  }
   StepWriter::Step step;
   step.text.family = std::string(node.op()->name);
   step.text.declarations = window_struct(node, kernel, tile);
@@ -96,7 +101,7 @@ void write_windows(StepWriter& writer, const ir::Node& node, const Pool& pool) {
   step.rule = kEachRule;
   step.inputs = {pool.x};
   step.outputs = {pool.y};
-  step.attributes = {{std::string(kNumbers), std::move(numbers)},
+  step.attributes = {{std::string(kNumbers), pool_sizes(writer.builder(), pool)},
                      {std::string(kPerThread), std::move(tiles)}};
   if (pool.last) {
     step.attributes.set(kWidth, width);
@@ -106,15 +111,14 @@ void write_windows(StepWriter& writer, const ir::Node& node, const Pool& pool) {
 }
 
 void write_adaptive(StepWriter& writer, const ir::Node& node, const Pool& pool) {
-  PlanBuilder& builder = writer.builder();
   StepWriter::Step step;
+  step.text.family = std::string(node.op()->name);
+  step.text.call = fmt::format("adaptive_avg_pool<{}, {}, {}, %>(args);", type_name(node.output()->dtype()),
+                               pool.spatial, pool.last);
+  step.rule = kEachRule;
   step.inputs = {pool.x};
   step.outputs = {pool.y};
-  step.text.family = std::string(node.op()->name);
-  step.text.call =
-      fmt::format("adaptive_avg_pool<{}, {}, %>(args);", type_name(node.output()->dtype()), pool.spatial);
-  step.rule = kEachRule;
-  step.attributes.set(kNumbers, spatial_sizes(builder.at(pool.x)));
+  step.attributes.set(kNumbers, pool_sizes(writer.builder(), pool));
   writer.add(node, std::move(step));
 }
 
@@ -159,13 +163,12 @@ Status write_pool(StepWriter& writer, const ir::Node& node) {
   PlanBuilder& builder = writer.builder();
   HR_ASSIGN(const TensorIndex x, builder.tensor(node.input(0)));
   HR_ASSIGN(const TensorIndex y, builder.tensor(node.output()));
-  const bool last = node.attributes().flag("channels_last"), adaptive = node.is("adaptive_avg_pool");
-  const bool planes = !adaptive && in_planes(builder.at(x), last);
+  const bool last = node.attributes().flag("channels_last"), planes = in_planes(builder.at(x), last);
   const auto view = [&](TensorIndex tensor) {
     return planes ? planes_view(builder, tensor, !last) : channels_last_view(builder, tensor, last);
   };
   const Pool pool = {view(x), view(y), node.output()->shape().size() - 2, !planes};
-  if (adaptive)
+  if (node.is("adaptive_avg_pool"))
     write_adaptive(writer, node, pool);
   else
     write_windows(writer, node, pool);

@@ -240,22 +240,23 @@ DEVICE void pool(const GeneratedArgs<2>& args) {
     pool_tiles<T, spatial, last, W, Op, count_padding, divisor, 1, Int>(args);
 }
 
-// numbers: the operand's spatial sizes; order N, spatial.., C.
-template <class T, int spatial, class Int>
+// A thread an element; numbers as above.
+template <class T, int spatial, bool last, class Int>
 DEVICE void adaptive_avg_pool(const GeneratedArgs<2>& args) {
   typedef ComputeOf<T> A;
   each_element<2, Int>(args, [&](Int i) {
     const Place<spatial + 2, Int> place = place_of<spatial + 2, Int>(args.head, i);
     const GeneratedTensor& x = args.tensors[0];
+    constexpr int channel = last ? spatial + 1 : 1, space = last ? 1 : 2;
     const Int base = place.at[0] * static_cast<Int>(x.strides[0]) +
-                     place.at[spatial + 1] * static_cast<Int>(x.strides[spatial + 1]);
+                     place.at[channel] * static_cast<Int>(x.strides[channel]);
     i64 begin[3] = {0, 0, 0}, size[3] = {1, 1, 1}, stride[3] = {0, 0, 0};
 #pragma unroll
     for (int d = 0; d < spatial; ++d) {
-      const i64 in = args.head.numbers[d], out = args.head.sizes[1 + d], at = place.at[1 + d];
+      const i64 in = args.head.numbers[d], out = args.head.sizes[space + d], at = place.at[space + d];
       begin[d] = at * in / out;
       size[d] = ((at + 1) * in + out - 1) / out - begin[d];
-      stride[d] = x.strides[1 + d];
+      stride[d] = x.strides[space + d];
     }
     A sum = 0;
     for (i64 a = 0; a < size[0]; ++a)
