@@ -39,7 +39,7 @@ TEST(LinkRate, DiffersFromAQuarterOn) {
 
 class ReadStretches : public ::testing::Test {
  protected:
-  ReadStretches() { stretch_.start(mib(8)); }
+  ReadStretches() { stretch_.set_enough(mib(16)); }
   // Of 4 MiB, whose time is 4 ms at this rate.
   void read(int64_t issued_ms, int64_t finished_ms, bool waited = true) {
     stretch_.add(mib(4), issued_ms * kMs, finished_ms * kMs, waited, rate_);
@@ -50,40 +50,53 @@ class ReadStretches : public ::testing::Test {
   LinkRate rate_;
 };
 
-TEST_F(ReadStretches, TellTheRateFromTheEndOfOneReadToThatOfAnother) {
-  read(0, 9);  // how long it stood in the queue is not known
-  read(0, 13);
-  EXPECT_EQ(rate_.get(), 0);  // not enough
-  read(9, 17);
+TEST_F(ReadStretches, TellTheRateBetweenTwoPauses) {
+  read(10, 14);
+  read(10, 18);
+  EXPECT_EQ(rate_.get(), 0);  // perhaps it goes on
+  read(19, 23);
   EXPECT_EQ(rate_.get(), kRate);
 }
 
-TEST_F(ReadStretches, CountReadsThatWereOverBeforeTheyWereNeeded) {
-  read(0, 9);
-  read(0, 10, false);
-  read(5, 17);
+TEST_F(ReadStretches, CountReadsThatAreOverTogether) {
+  read(10, 18);
+  read(10, 18, false);  // was there when its turn came
+  read(19, 27);
   EXPECT_EQ(rate_.get(), kRate);
 }
 
-TEST_F(ReadStretches, EndWhereTheDiskPauses) {
-  read(0, 4);
-  read(5, 9);  // started when the first was over
-  read(9, 13);
+TEST_F(ReadStretches, TellTheRateOfALongStretchWithoutAPause) {
+  read(10, 14);
+  read(10, 18);
+  read(14, 22);
   EXPECT_EQ(rate_.get(), 0);
-  read(9, 17);
+  read(18, 26);
   EXPECT_EQ(rate_.get(), kRate);
 }
 
-TEST_F(ReadStretches, EndWithAFailure) {
-  read(0, 4);
-  read(0, 8);
+TEST_F(ReadStretches, MayBeginAtTheEndOfARead) {
+  read(10, 50, false);  // over before, but it is not known when
+  for (int64_t end = 54; end <= 66; end += 4) {
+    read(end - 44, end);
+    EXPECT_EQ(rate_.get(), 0);
+  }
+  read(26, 70);
+  EXPECT_EQ(rate_.get(), kRate);
+}
+
+TEST_F(ReadStretches, DoNotCountWhereTheEndOfAReadIsNotKnown) {
+  read(10, 14);
+  read(10, 40, false);
+  read(41, 60, false);
+  read(61, 90, false);
+  EXPECT_EQ(rate_.get(), 0);
+}
+
+TEST_F(ReadStretches, DoNotCountBeforeAFailure) {
+  read(10, 14);
+  read(10, 18);
   stretch_.stop();
-  read(0, 12);
-  EXPECT_EQ(rate_.get(), 0);
-}
-
-TEST_F(ReadStretches, TellNothingWhereNoReadIsWaitedFor) {
-  for (int64_t i = 0; i < 10; ++i) read(4 * i, 4 * i + 4, false);
+  read(30, 34);
   EXPECT_EQ(rate_.get(), 0);
 }
 

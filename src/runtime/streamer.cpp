@@ -35,8 +35,7 @@ Status Streamer::configure(StreamSchedule schedule, Bytes row_buffer) {
   tickets_.resize(schedule.loads.size());
   issued_ns_.resize(schedule.loads.size());
   times_.reserve(schedule.loads.size() + 16);  // and a few reads of rows
-  constexpr int64_t kTurns = 2;                // of the scratch, which holds all that is under way
-  stretch_.start(std::max(LinkRate::kLeast, schedule.scratch * kTurns));
+  stretch_.set_enough(schedule.scratch * 4);   // all that is under way lies in the scratch
   schedule_ = std::move(schedule);
   return {};
 }
