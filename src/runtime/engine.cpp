@@ -284,16 +284,10 @@ void EngineImpl::unpin_source() {
   host_pinned_ = 0;
 }
 
-void EngineImpl::take_pace() {
-  for (const Member& member : members_) {
-    const StepTimes& times = member.context->step_times();
-    if (!times.settled()) continue;
-    std::vector<int64_t> measured = times.get();
-    if (differ(measured, pace_.step_ns)) pace_.step_ns = std::move(measured);
-    const int64_t rate = member.context->link_rate().get();
-    if (rate > 0 && differ(rate, pace_.link_rate)) pace_.link_rate = rate;
-    return;
-  }
+bool EngineImpl::take_pace(const ContextImpl& context) {
+  if (!context.step_times().settled()) return false;
+  follow(pace_, {context.step_times().get(), context.link_rate().get()});
+  return true;
 }
 
 Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
@@ -304,7 +298,9 @@ Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
     return invalid_argument("a weight budget cannot change inside a run (from its progress callback)");
   }
   std::lock_guard lock(change_mutex_);
-  take_pace();
+  for (const Member& member : members_) {
+    if (take_pace(*member.context)) break;
+  }
   const auto before = std::pair(requested_, automatic_);
   requested_ = budget;
   if (!budget) automatic_ = automatic_weight_budget();
@@ -337,6 +333,7 @@ void EngineImpl::enroll(ContextImpl& context) {
 
 void EngineImpl::leave(ContextImpl& context) {
   std::lock_guard lock(change_mutex_);
+  (void)take_pace(context);  // for those that come
   std::erase_if(members_, [&](const Member& member) { return member.context == &context; });
 }
 

@@ -87,7 +87,8 @@ class EngineImpl : public Engine {
   Status pin_source();
   void unpin_source();
   Result<Bytes> budget_within_rooms() const;
-  void take_pace();  // REQUIRES: change_mutex_ is held
+  // Of a context's runs; false where it has not had enough of them. REQUIRES: change_mutex_ is held.
+  bool take_pace(const ContextImpl& context);
 
   EngineFile file_;
   std::shared_ptr<Device> device_;

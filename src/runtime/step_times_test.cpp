@@ -11,6 +11,7 @@ namespace {
 using testing::MixKernels;
 using testing::PlanMaker;
 using testing::random_tensor;
+using testing::take;
 using testing::TestFile;
 
 // Kernels whose last step takes a second on the fake device's clock.
@@ -83,11 +84,15 @@ TEST(StepTimes, DifferWhereAQuarterOfTheRunMoves) {
   EXPECT_TRUE(differ(even, std::vector<int64_t>(4, 0)));
 }
 
-TEST(StepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
+Plan ten_groups() {
   PlanMaker maker;
   for (int i = 0; i < 10; ++i) maker.add_step({maker.add_group({100 * 1024})});
   maker.add_output();
-  const TestFile file(maker.plan);
+  return maker.plan;
+}
+
+TEST(StepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
+  const TestFile file(ten_groups());
   auto device = std::make_shared<fake::FakeDevice>();
   auto engine = file.open(std::shared_ptr<Device>(device), {.weight_budget = Bytes{0}},
                           std::make_unique<LateKernels>(device));
@@ -113,6 +118,26 @@ TEST(StepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
   }
   EXPECT_GT(moved(), Bytes{0});
   ASSERT_TRUE((*context)->run(x).ok());
+  EXPECT_EQ(moved(), Bytes{0});
+}
+
+TEST(StepTimes, CountForTheContextsThatComeAfterTheirOwn) {
+  const TestFile file(ten_groups());
+  auto device = std::make_shared<fake::FakeDevice>();
+  auto engine = take(file.open(std::shared_ptr<Device>(device), {.weight_budget = Bytes{0}},
+                               std::make_unique<LateKernels>(device)));
+  const Bytes half = {engine->streamable().count / 2};
+  ASSERT_TRUE(engine->set_weight_budget(half).ok());
+  const auto moved = [&] {
+    const Bytes before = device->bytes_read();
+    EXPECT_TRUE(engine->set_weight_budget(half).ok());
+    return device->bytes_read() - before;
+  };
+  {
+    auto context = take(engine->make_context());
+    for (int run = 0; run < 3; ++run) ASSERT_TRUE(context->run(std::vector{random_tensor({3, 8}, 1)}).ok());
+  }
+  EXPECT_GT(moved(), Bytes{0});
   EXPECT_EQ(moved(), Bytes{0});
 }
 

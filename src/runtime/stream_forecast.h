@@ -6,17 +6,11 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
+#include "runtime/run_pace.h"
 #include "runtime/weight_plan.h"
 
 namespace headrace::runtime {
-
-// What runs have shown so far.
-struct RunPace {
-  std::vector<int64_t> step_ns;  // by step of the planner's; empty: not measured yet
-  int64_t link_rate = 0;         // bytes a second, of streamed weights; 0: not measured yet
-};
 
 struct StreamForecast {
   int64_t run_ns = 0;
