@@ -249,8 +249,8 @@ class Planner {
     if (!asked.empty() && made.head.columns == 0)
       return invalid_argument("{}: the {} of no elements does not exist", label_, asked);
     HR_TRY(set_block(made));
-    const int64_t blocks = (made.head.rows + per_block - 1) / per_block;
-    made.grid = {static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, int64_t{multiprocessors_} * 64)), 1, 1};
+    set_row_blocks(made, per_block);
+    if (row_vectors(launches, outer_rank, per_block)) return launches;
     const int64_t width = attributes_.integer(kWidth, 1);
     if (width <= 1 || inner_rank != 1 || made.head.columns % width != 0) return launches;
     for (size_t k = 0; k < operands_.size(); ++k)
@@ -259,6 +259,36 @@ class Planner {
     launches.vector->head.vector = 1;
     launches.alignment = alignments(width);
     return launches;
+  }
+
+  void set_row_blocks(GeneratedLaunch& launch, int64_t per_block) const {
+    const int64_t blocks = launch.head.rows / per_block + (launch.head.rows % per_block != 0 ? 1 : 0);
+    launch.grid = {static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, int64_t{multiprocessors_} * 64)), 1,
+                   1};
+  }
+
+  // Rows in vectors of neighbours, where each operand has its rows side by side and columns are of one
+  // dimension.
+  bool row_vectors(GeneratedLaunches& launches, size_t outer_rank, int64_t per_block) const {
+    const int64_t width = attributes_.integer(kRowWidth, 1);
+    if (width <= 1 || outer_rank == 0 || walk_.rank() > outer_rank + 1 || outer_rank == kGeneratedRank ||
+        walk_.sizes[outer_rank - 1] % width != 0)
+      return false;
+    GeneratedWalk vectors = walk_;
+    vectors.sizes[outer_rank - 1] /= width;
+    for (size_t k = 0; k < operands_.size(); ++k) {
+      Sizes& strides = vectors.strides[k];
+      if (!operands_[k] || strides[outer_rank - 1] != 1) return false;
+      strides[outer_rank - 1] = width;
+      if (std::any_of(strides.begin(), strides.end(), [&](int64_t stride) { return stride % width != 0; }))
+        return false;
+      launches.alignment.push_back(std::min<size_t>(16, element_size(k) * static_cast<size_t>(width)));
+    }
+    launches.vector = launch(vectors, outer_rank);
+    launches.vector->head.vector = 1;
+    launches.vector->block = launches.scalar.block;
+    set_row_blocks(*launches.vector, per_block);
+    return true;
   }
 
   Status set_block(GeneratedLaunch& launch) const {

@@ -98,6 +98,27 @@ TEST(GeneratedLaunch, PartsRowsFromColumns) {
   EXPECT_EQ(launches->alignment, (std::vector<size_t>{16, 16, 1, 16}));
 }
 
+TEST(GeneratedLaunch, TakesNeighbouringRowsInVectors) {
+  const AttributeMap attributes = {{std::string(kOuter), int64_t{2}},
+                                   {std::string(kThreads), Sizes{32, 8}},
+                                   {std::string(kRowsPerBlock), int64_t{32}},
+                                   {std::string(kRowWidth), int64_t{8}}};
+  const auto images = [](int64_t channels) -> Operands {
+    return {GeneratedOperand{DType::kF16, {100, channels, 49}, {49 * channels, 1, channels}},
+            GeneratedOperand{DType::kF32, {100, channels, 1}, {channels, 1, 0}}};
+  };
+  const auto launches = plan(attributes, kRowsRule, images(512));
+  ASSERT_TRUE(launches.ok()) << launches.status().message();
+  EXPECT_EQ(launches->scalar.head.rows, 51200);
+  ASSERT_TRUE(launches->vector);
+  EXPECT_EQ(launches->vector->head.rows, 6400);
+  EXPECT_EQ(launches->vector->head.columns, 49);
+  EXPECT_EQ(launches->vector->grid[0], 200u);
+  EXPECT_EQ(strides(*launches->vector, 0), (Sizes{25088, 8, 512}));
+  EXPECT_EQ(launches->alignment, (std::vector<size_t>{16, 16}));
+  EXPECT_FALSE(plan(attributes, kRowsRule, images(20))->vector);
+}
+
 TEST(GeneratedLaunch, CountsEachResultInTilesOfAThread) {
   AttributeMap attributes = kWide;
   attributes.set(kVectors, Sizes{0, 1});

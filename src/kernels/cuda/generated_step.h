@@ -32,6 +32,7 @@ inline constexpr std::string_view kPerThread =
 inline constexpr std::string_view kOuter = "outer";                  // int: how many dimensions say which row
 inline constexpr std::string_view kThreads = "threads";              // ints: of a block, x and y
 inline constexpr std::string_view kRowsPerBlock = "rows_per_block";  // int
+inline constexpr std::string_view kRowWidth = "row_width";           // int: neighbouring rows a vector (rows)
 inline constexpr std::string_view kBlocks = "blocks";                // dim
 inline constexpr std::string_view kNotEmpty =
     "not_empty";  // text: what is asked of rows, which must have columns

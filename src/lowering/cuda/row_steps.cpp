@@ -34,6 +34,9 @@ class RowStep {
   }
 
   const std::string& type() const { return team_.type; }
+  // Whether a block takes rows that are neighbours in memory.
+  bool takes_neighbours() const { return team_.type.starts_with("ColumnTeam"); }
+  void set_row_width(int64_t width) { row_width_ = width; }
   void use_warps() { team_ = {"WarpTeam<4>", {128, 1}, 32, 4}; }
 
   // Whether each thread can keep its part of the row in registers; it then has "pieces, width, columns" of
@@ -67,6 +70,7 @@ class RowStep {
                        {std::string(kThreads), team_.threads},
                        {std::string(kRowsPerBlock), team_.rows_per_block},
                        {std::string(kWidth), width_}};
+    if (row_width_ > 1) step.attributes.set(kRowWidth, row_width_);
     if (!not_empty.empty()) step.attributes.set(kNotEmpty, std::string(not_empty));
     writer_.add(node, std::move(step));
   }
@@ -98,7 +102,7 @@ class RowStep {
   size_t outer_;
   Dim rows_, columns_;
   RowTeam team_;
-  int64_t width_ = 1;
+  int64_t width_ = 1, row_width_ = 1;
   std::string kept_;
 };
 
@@ -211,10 +215,14 @@ Status write_reduce(StepWriter& writer, const ir::Node& node) {
                               : kind == "all"  ? "All"
                                                : "Add";
   const bool extreme = kind == "max" || kind == "min";
+  const DType dtype = node.input(0)->dtype();
+  const int64_t width = StepWriter::vector_width({dtype, node.output()->dtype()});
+  const bool vectors = is_float(dtype) && width > 1 && step.takes_neighbours();
+  if (vectors) step.set_row_width(width);
   step.add(node, "reduce_" + kind,
-           fmt::format("reduce_rows<{}, {}, {}, {}, {}, {}, %>(args);", type_name(node.input(0)->dtype()),
-                       type_name(node.output()->dtype()), step.type(), op, kind == "mean",
-                       kind == "any" || kind == "all"),
+           fmt::format("reduce_{}<{}, {}, {}, {}, {}, {}, {}%>(args);", vectors ? "neighbours" : "rows",
+                       type_name(dtype), type_name(node.output()->dtype()), step.type(), op, kind == "mean",
+                       kind == "any" || kind == "all", vectors ? fmt::format("{}, ", width) : ""),
            {x}, y, extreme ? kind : "");
   return {};
 }

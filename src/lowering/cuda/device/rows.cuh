@@ -289,6 +289,66 @@ DEVICE void reduce_rows(const GeneratedArgs<2>& args) {
   }
 }
 
+// The same for `width` rows at once that are neighbours in memory, as the host counts them, with columns of one
+// dimension.
+template <class S, int width> struct Sums {
+  S values[width];
+};
+template <class Op> struct OfEach {
+  template <class S, int width> DEVICE static Sums<S, width> of(const Sums<S, width>& a, const Sums<S, width>& b) {
+    Sums<S, width> sums;
+#pragma unroll
+    for (int i = 0; i < width; ++i) sums.values[i] = Op::of(a.values[i], b.values[i]);
+    return sums;
+  }
+};
+template <class T, class To, class Team, class Op, bool mean, bool tests, int width, class Int>
+DEVICE void reduce_row_runs(const GeneratedArgs<2>& args) {
+  typedef ComputeOf<T> A;
+  typedef typename Kept<A, tests>::type S;
+  constexpr int kBatch = 4;  // reads that start before the first is waited for
+  const i64 rows = args.head.rows;
+  const Int columns = static_cast<Int>(args.head.columns), step = static_cast<Int>(args.tensors[0].strides[args.head.outer]);
+  for (i64 r = Team::first(); Team::goes_on(r, rows); r += Team::step()) {
+    const bool real = r < rows;
+    const RowPlace<2, Int> place = place_row<2, Int>(args, real ? r : rows - 1);
+    const T* const from = input<T>(args.tensors[0]) + place.at[0];
+    Sums<S, width> sums;
+#pragma unroll
+    for (int i = 0; i < width; ++i) sums.values[i] = Start<Op, S>::value();
+    for (Int c = Team::rank(); c < columns; c += kBatch * Team::kSize) {
+      Run<T, width> runs[kBatch];
+#pragma unroll
+      for (int k = 0; k < kBatch; ++k)
+        if (c + k * Team::kSize < columns) runs[k] = read_run<T, width>(from + (c + k * Team::kSize) * step);
+#pragma unroll
+      for (int k = 0; k < kBatch; ++k)
+        if (c + k * Team::kSize < columns) {
+#pragma unroll
+          for (int i = 0; i < width; ++i) {
+            const A x = widen(runs[k].values[i]);
+            sums.values[i] = Op::of(sums.values[i], tests ? S(x != A(0)) : static_cast<S>(x));
+          }
+        }
+    }
+    sums = Team::template reduce<OfEach<Op>>(sums);
+    if (!real || Team::rank() != 0) continue;
+    Run<To, width> run;
+#pragma unroll
+    for (int i = 0; i < width; ++i)
+      run.values[i] =
+          narrow<To>(mean ? static_cast<S>(sums.values[i] / static_cast<S>(args.head.columns)) : sums.values[i]);
+    write_run<To, width>(output<To>(args.tensors[1]) + place.at[1], run);
+  }
+}
+template <class T, class To, class Team, class Op, bool mean, bool tests, int width, class Int>
+DEVICE void reduce_neighbours(const GeneratedArgs<2>& args) {
+  if (args.head.vector)
+    reduce_row_runs<T, To, Team, Op, mean, tests, width, Int>(args);
+  else
+    reduce_rows<T, To, Team, Op, mean, tests, Int>(args);
+}
+
 template <class T, class Team, bool most, class Int>
 DEVICE void arg_reduce_rows(const GeneratedArgs<2>& args) {
   typedef ComputeOf<T> A;
