@@ -1,5 +1,5 @@
 #!/bin/bash
-# ./dev gpu-test: the tests that need a GPU, from a pack. Usage: tests/gpu/run.sh [device] [ops] [models] [faults] [sanitize]
+# ./dev gpu-test: the tests that need a GPU, from a pack. Usage: tests/gpu/run.sh [device] [ops] [models] [faults] [devices] [sanitize]
 # Without a part: all but sanitize, which runs the op table under compute-sanitizer.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -36,6 +36,11 @@ models() {
 # What the driver refuses, each in a process of its own: memory that runs out, a faulty kernel, files that change.
 faults() {
   python3 "$root/tests/gpu/faults.py" 2>&1 | tee "$out/faults.log" || failed=1
+}
+
+# What needs several GPUs.
+devices() {
+  python3 "$root/tests/gpu/devices.py" 2>&1 | tee "$out/devices.log" || failed=1
 }
 
 # The folders where CUDA's tools may be; the first that has compute-sanitizer counts.
@@ -83,9 +88,9 @@ sanitize() {
   sanitize_with initcheck
 }
 
-(($#)) || set -- device ops models faults
+(($#)) || set -- device ops models faults devices
 for part; do
-  [[ $part =~ ^(device|ops|models|faults|sanitize)$ ]] || { echo "gpu-test: there is no part '$part'" >&2; exit 2; }
+  [[ $part =~ ^(device|ops|models|faults|devices|sanitize)$ ]] || { echo "gpu-test: there is no part '$part'" >&2; exit 2; }
   echo "== $part"
   "$part"
 done
