@@ -118,9 +118,11 @@ void TorchApi::refuse(nb::handle object, const PortInfo& port) const {
   }
   const std::string device = text_of(object.attr("device"));
   if (device != "cpu" && !(cuda_.is_valid() && text_of(cuda_) == device)) {
-    const std::string ours = gpu_ < 0 ? "the CPU" : "cuda:" + std::to_string(gpu_);
+    const std::string gpu = "cuda:" + std::to_string(gpu_);
+    const std::string ours = gpu_ < 0 ? "the CPU" : gpu, moved = gpu_ < 0 ? ".cpu()" : ".to('" + gpu + "')";
     throw nb::value_error(
-        (input + "is on " + device + ", but the engine runs on " + ours + "; pass .cpu() of it").c_str());
+        (input + "is on " + device + ", but the engine runs on " + ours + "; pass " + moved + " of it")
+            .c_str());
   }
   const std::string layout = text_of(object.attr("layout"));
   if (layout != "torch.strided") {
