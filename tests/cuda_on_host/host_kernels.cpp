@@ -135,7 +135,7 @@ class HostPrepared : public Prepared {
   }
 
  private:
-  // By one of the kernels that a step brings for products, where one takes it. Another step takes another.
+  // By one of the kernels that a step brings for products, where one takes it: by each in turn.
   Result<bool> run_product(const Step& step, const StepForm& form, const Addresses& at) const {
     std::vector<AttributeMap> kernels;
     for (int64_t i = 0; i < step.attributes.integer(cuda::kProducts); ++i)
@@ -145,7 +145,8 @@ class HostPrepared : public Prepared {
       return !tile || tile->split > 1;  // no clusters here
     });
     if (kernels.empty()) return false;
-    const AttributeMap& chosen = kernels[std::hash<std::string>()(step.label) % kernels.size()];
+    static std::atomic<size_t> next = 0;
+    const AttributeMap& chosen = kernels[next++ % kernels.size()];
     HR_ASSIGN(const MatmulForm matmul, MatmulForm::make(form));
     const cuda::ProductTile tile = *cuda::product_tile(chosen);
     const auto planned = cuda::plan_product(matmul, tile, chosen.integer(cuda::kIndexBits));

@@ -26,14 +26,15 @@ constexpr int64_t kFewRows = 512;           // with more, larger tiles win
 constexpr int64_t kDeepFrom = 1536;         // for blocks to share a tile
 constexpr int64_t kMostTraffic = 96 << 20;  // bytes that the smallest tiles read in all
 
-// For many rows. Measured there too: clusters that share boxes bring nothing, tiles of 256 rows less.
+// For many rows. Measured there too: clusters that share boxes bring nothing.
 struct WideTiling {
   int64_t rows, columns, stages;
+  bool together;
   int64_t threads() const { return 3 * 128; }
   // Boxes begin on multiples of 1024.
   int64_t shared() const { return stages * (rows + columns) * 64 * 2 + 1024; }
 };
-constexpr WideTiling kWideTilings[] = {{128, 128, 7}, {128, 192, 5}};
+constexpr WideTiling kWideTilings[] = {{128, 128, 7, false}, {128, 192, 5, false}, {256, 96, 5, true}};
 constexpr int64_t kManyRows = 256;
 
 bool is_weight(const PlanBuilder& builder, const ir::Node& node, TensorIndex tensor) {
@@ -101,8 +102,8 @@ StepWriter::Step with_tiling(StepWriter::Step step, DType dtype, const Tiling& t
 StepWriter::Step with_tiling(StepWriter::Step step, DType dtype, const WideTiling& tiling) {
   step.text.arguments = "MappedArgs";
   step.text.threads = tiling.threads();
-  step.text.call = fmt::format("multiply_wide<{}, {}, {}, {}, $_epilogue, %>(args);", type_name(dtype),
-                               tiling.rows, tiling.columns, tiling.stages);
+  step.text.call = fmt::format("multiply_wide<{}, {}, {}, {}, {}, $_epilogue, %>(args);", type_name(dtype),
+                               tiling.rows, tiling.columns, tiling.stages, tiling.together);
   step.attributes = {
       {std::string(kTile), Sizes{tiling.rows, tiling.columns, tiling.threads(), 1, tiling.shared()}},
       {std::string(kMapped), true}};

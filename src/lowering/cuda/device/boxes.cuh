@@ -63,8 +63,13 @@ DEVICE unsigned long long box_at(SharedPlace place) {
 }
 #define SUMS_8(i) "+f"(sum[i]), "+f"(sum[i + 1]), "+f"(sum[i + 2]), "+f"(sum[i + 3]), "+f"(sum[i + 4]), "+f"(sum[i + 5]), "+f"(sum[i + 6]), "+f"(sum[i + 7])
 #define SUMS_32(i) SUMS_8(i), SUMS_8(i + 8), SUMS_8(i + 16), SUMS_8(i + 24)
+#define SUMS_48 SUMS_32(0), SUMS_8(32), SUMS_8(40)
 #define SUMS_64 SUMS_32(0), SUMS_32(32)
 #define SUMS_96 SUMS_64, SUMS_32(64)
+#define SUM_NAMES_48 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define SUM_NAMES_64 \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
   "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
@@ -88,6 +93,8 @@ DEVICE unsigned long long box_at(SharedPlace place) {
 // thread has, of rows g and g + 8 of its warp's 16, columns 2 t and 2 t + 1 of every eight: sum[4 j + 2 h + i] is that of
 // row g + 8 h and column 8 j + 2 t + i, where its lane is 4 g + t.
 template <class T, int n> DEVICE void multiply_boxes(float (&sum)[n / 2], SharedPlace a, SharedPlace b, bool add);
+MULTIPLY_BOXES(f16, "f16", 96, 48, "48", "49", "50")
+MULTIPLY_BOXES(bf16, "bf16", 96, 48, "48", "49", "50")
 MULTIPLY_BOXES(f16, "f16", 128, 64, "64", "65", "66")
 MULTIPLY_BOXES(bf16, "bf16", 128, 64, "64", "65", "66")
 MULTIPLY_BOXES(f16, "f16", 192, 96, "96", "97", "98")

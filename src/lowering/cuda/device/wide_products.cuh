@@ -1,10 +1,11 @@
 // Products with a weight for many rows, of f16 and bf16, from sm_90 on: y = E(a b' + bias + residual), with b stored
-// [N, K]. Blocks stay and walk the tiles, 128 rows by tile_n columns. One thread asks for the boxes of a and b, `stages`
-// parts of 64 of the depth ahead; two groups of four warps multiply, each a tile of its own, in turn: while one ends its
-// tile (E, rounding, writing), the other's products keep the tensor cores busy.
+// [N, K]. Blocks stay and walk the tiles, tile_m rows by tile_n columns. One thread asks for the boxes of a and b,
+// `stages` parts of 64 of the depth ahead; two groups of four warps multiply. Each has tiles of its own, in turn: while
+// one ends its tile (E, rounding, writing), the other's products keep the tensor cores busy. Or they work `together`, each
+// on half of a tile's rows, which is soonest where a block has but one tile.
 //
 // Tensors: a [M, K], b [N, K], bias [N], residual and y [M, N]; last dimensions are dense, rows lie on 16 bytes, N is a
-// multiple of 32. numbers: K. maps: a in boxes of 128 rows; b in boxes of tile_n, each 32 of its rows in such an order
+// multiple of 32. numbers: K. maps: a in boxes of tile_m rows; b in boxes of tile_n, each 32 of its rows in such an order
 // that the eight columns of y that a thread has of a row are neighbours: box row 8 j + 2 t + i is row 8 t + 2 j + i.
 #if defined(HEADRACE_ON_HOST) || __CUDA_ARCH__ >= 900
 template <int rows, int tile_n, int stages> struct BoxRing {
@@ -105,16 +106,16 @@ DEVICE void end_tile(const float (&sum)[parts_m][tile_n / 2], const GeneratedArg
   }
 }
 
-template <class T, int tile_m, int tile_n, int stages, class E, class Int>
+template <class T, int tile_m, int tile_n, int stages, bool together, class E, class Int>
 DEVICE void multiply_wide(const MappedArgs<5>& args) {
   typedef BoxRing<tile_m, tile_n, stages> Ring;
-  constexpr int kPartsM = tile_m / 64, kGroup = 128;
-  static_assert(tile_m % 64 == 0 && tile_n % 32 == 0);
+  constexpr int kGroup = 128, kGroups = together ? 2 : 1, kRows = tile_m / kGroups, kPartsM = kRows / 64;
+  static_assert(kRows % 64 == 0 && tile_n % 32 == 0);
   DYNAMIC_SHARED(Piece16, dynamic_shared);
   SHARED Barrier full[stages], empty[stages], turns[2];
   const int thread = threadIdx.x & (kGroup - 1), group = threadIdx.x / kGroup;  // the first one copies
   if (threadIdx.x == 0) {
-    for (int i = 0; i < stages; ++i) init_barrier(full + i, 1), init_barrier(empty + i, 1);
+    for (int i = 0; i < stages; ++i) init_barrier(full + i, 1), init_barrier(empty + i, kGroups);
     for (int i = 0; i < 2; ++i) init_barrier(turns + i, kGroup);
     publish_barriers();
   }
@@ -129,14 +130,14 @@ DEVICE void multiply_wide(const MappedArgs<5>& args) {
   }
   take_registers<232>();
   wait_for_previous();
-  const int mine = group - 1;
+  const int mine = group - 1, my_row = together ? mine * kRows : 0;  // of a tile
   unsigned turn = 0;
   for (int tile = blockIdx.x, n = 0; tile < walk.tiles; tile += gridDim.x, ++n) {
-    if ((n & 1) != mine) {
+    if (!together && (n & 1) != mine) {
       ring.skip(parts);
       continue;
     }
-    if (n > 0) wait_barrier(turns + mine, turn), turn ^= 1;  // the other group's products are all asked for
+    if (!together && n > 0) wait_barrier(turns + mine, turn), turn ^= 1;  // the other group's products are all asked for
     float sum[kPartsM][tile_n / 2];
     int last = ring.slot;
     for (int part = 0; part < parts; ++part, ring.next()) {
@@ -146,7 +147,7 @@ DEVICE void multiply_wide(const MappedArgs<5>& args) {
       for (int k = 0; k < Ring::kDepth / 16; ++k)
 #pragma unroll
         for (int m = 0; m < kPartsM; ++m)
-          multiply_boxes<T, tile_n>(sum[m], ring.a() + m * 64 * 128 + k * 32, ring.b() + k * 32, part > 0 || k > 0);
+          multiply_boxes<T, tile_n>(sum[m], ring.a() + (my_row + m * 64) * 128 + k * 32, ring.b() + k * 32, part > 0 || k > 0);
       end_products();
       if (part > 0) {
         wait_for_products<1>();
@@ -154,10 +155,10 @@ DEVICE void multiply_wide(const MappedArgs<5>& args) {
       }
       last = ring.slot;
     }
-    arrive(turns + 1 - mine);
+    if (!together) arrive(turns + 1 - mine);
     wait_for_products<0>();
     if (thread == 0) arrive(ring.empty + last);
-    end_tile<T, E, Int, kPartsM, tile_n>(sum, args.plain, walk.row(tile), walk.column(tile));
+    end_tile<T, E, Int, kPartsM, tile_n>(sum, args.plain, walk.row(tile) + my_row, walk.column(tile));
   }
 }
 #endif
