@@ -65,40 +65,40 @@ DEVICE void multiply_weight(const GeneratedArgs<5>& args) {
   constexpr int kRowsAtOnce = kThreads / kRuns, kCopiesA = tile_m / kRowsAtOnce, kCopiesB = tile_n / kRowsAtOnce;
   static_assert(kRowsAtOnce % 8 == 0 && tile_m % kRowsAtOnce == 0 && tile_n % kRowsAtOnce == 0);
   const int copy_row = thread / kRuns, copy_run = thread % kRuns;
-  T* const copy_to = tiles + copy_row * kDepth + (copy_run ^ (copy_row & 7)) * 8;
+  const SharedPlace copy_to = shared_place(tiles + copy_row * kDepth + (copy_run ^ (copy_row & 7)) * 8);
   const Int k0 = first * kDepth + copy_run * 8;
   const T* a_from[kCopiesA];
   const T* b_from[kCopiesB];
-  bool a_real[kCopiesA], b_real[kCopiesB];
+  int a_left[kCopiesA], b_left[kCopiesB];  // of the depth, from there; none of rows that there are not
 #pragma unroll
   for (int i = 0; i < kCopiesA; ++i) {
     const Int row = row0 + copy_row + i * kRowsAtOnce;
-    a_real[i] = row < rows;
-    a_from[i] = input<T>(a) + (a_real[i] ? row * static_cast<Int>(a.strides[0]) : 0) + k0;
+    a_left[i] = row < rows ? static_cast<int>(depth) - static_cast<int>(k0) : 0;
+    a_from[i] = input<T>(a) + (row < rows ? row * static_cast<Int>(a.strides[0]) : 0) + k0;
   }
 #pragma unroll
   for (int i = 0; i < kCopiesB; ++i) {
     const Int column = column0 + copy_row + i * kRowsAtOnce;
-    b_real[i] = column < columns;
-    b_from[i] = input<T>(b) + (b_real[i] ? column * static_cast<Int>(b.strides[0]) : 0) + k0;
+    b_left[i] = column < columns ? static_cast<int>(depth) - static_cast<int>(k0) : 0;
+    b_from[i] = input<T>(b) + (column < columns ? column * static_cast<Int>(b.strides[0]) : 0) + k0;
   }
-  // Parts are asked for in their order.
+  // The `part`-th one from where the pointers are.
   const auto load_a = [&](int part, int slot) {
-    const bool real = k0 + part * kDepth < depth;
 #pragma unroll
-    for (int i = 0; i < kCopiesA; ++i) {
-      start_copy(copy_to + slot * kStage + i * kRowsAtOnce * kDepth, real ? a_from[i] : input<T>(a), real && a_real[i]);
-      a_from[i] += kDepth;
-    }
+    for (int i = 0; i < kCopiesA; ++i)
+      start_copy(copy_to + (slot * kStage + i * kRowsAtOnce * kDepth) * 2, a_from[i] + part * kDepth, a_left[i] > part * kDepth);
   };
   const auto load_b = [&](int part, int slot) {
-    const bool real = k0 + part * kDepth < depth;
 #pragma unroll
-    for (int i = 0; i < kCopiesB; ++i) {
-      start_copy(copy_to + slot * kStage + (tile_m + i * kRowsAtOnce) * kDepth, real ? b_from[i] : input<T>(b),
-                 real && b_real[i]);
-      b_from[i] += kDepth;
-    }
+    for (int i = 0; i < kCopiesB; ++i)
+      start_copy(copy_to + (slot * kStage + (tile_m + i * kRowsAtOnce) * kDepth) * 2, b_from[i] + part * kDepth,
+                 b_left[i] > part * kDepth);
+  };
+  const auto go_on = [&](int count) {
+#pragma unroll
+    for (int i = 0; i < kCopiesA; ++i) a_from[i] += count * kDepth, a_left[i] -= count * kDepth;
+#pragma unroll
+    for (int i = 0; i < kCopiesB; ++i) b_from[i] += count * kDepth, b_left[i] -= count * kDepth;
   };
 
 #pragma unroll
@@ -110,6 +110,23 @@ DEVICE void multiply_weight(const GeneratedArgs<5>& args) {
     if (part < parts) load_a(part, part);
     end_group();
   }
+  go_on(stages - 1);
+
+  // What this thread ends: `kEach` runs of eight columns. What is added to them is on its way meanwhile.
+  constexpr int kRows = tile_m / split, kColumnRuns = tile_n / 8, kEach = (kRows * kColumnRuns + kThreads - 1) / kThreads;
+  const auto in_tile = [&](int e) { return static_cast<int>(rank) * kRows + (thread + e * kThreads) / kColumnRuns; };
+  const int run_at = thread % kColumnRuns * 8;
+  static_assert(kThreads % kColumnRuns == 0);
+  const Int column = column0 + run_at;
+  const auto is_real = [&](int e) {
+    return thread + e * kThreads < kRows * kColumnRuns && row0 + in_tile(e) < rows && column < columns;
+  };
+  Run<T, 8> bias_run, residual_runs[kEach];
+  if (bias.data && column < columns) bias_run = read_run<T, 8>(input<T>(bias) + column);
+#pragma unroll
+  for (int e = 0; e < kEach; ++e)
+    if (residual.data && is_real(e))
+      residual_runs[e] = read_run<T, 8>(input<T>(residual) + (row0 + in_tile(e)) * static_cast<Int>(residual.strides[0]) + column);
 
   const int warp = thread >> 5, lane = thread & 31, warp_k = warp / (warps_m * warps_n);
   const int warp_m = warp / warps_n % warps_m * kWarpM, warp_n = warp % warps_n * kWarpN;
@@ -122,28 +139,29 @@ DEVICE void multiply_weight(const GeneratedArgs<5>& args) {
       for (int i = 0; i < 4; ++i) sum[m][n][i] = 0;
 
   const int a_row = warp_m + (lane & 15), b_row = warp_n + (lane & 7) + (lane >> 4) * 8;
-  const T *const a_at = tiles + a_row * kDepth, *const b_at = tiles + (tile_m + b_row) * kDepth;
+  const SharedPlace a_at = shared_place(tiles + a_row * kDepth), b_at = shared_place(tiles + (tile_m + b_row) * kDepth);
   const int a_run = lane >> 4, b_run = (lane >> 3) & 1, turn = lane & 7;  // of both rows, modulo 8
   int slot = 0, next = stages - 1;
   for (int part = 0; part < parts; ++part) {
     wait_for_groups<stages - 2>();
     SYNC();  // this part is there, and all have read the one whose place is taken next
     if (part + stages - 1 < parts) {
-      load_b(part + stages - 1, next);
-      load_a(part + stages - 1, next);
+      load_b(0, next);
+      load_a(0, next);
+      go_on(1);
     }
     end_group();
-    const int here = slot * kStage;
+    const int here = slot * kStage * 2;
 #pragma unroll
     for (int i = 0; i < kDepth / 16 / warps_k; ++i) {
       const int step = i * warps_k + warp_k;
-      const T* const a_step = a_at + here + ((step * 2 + a_run) ^ turn) * 8;
-      const T* const b_step = b_at + here + ((step * 2 + b_run) ^ turn) * 8;
+      const SharedPlace a_step = a_at + here + ((step * 2 + a_run) ^ turn) * 16;
+      const SharedPlace b_step = b_at + here + ((step * 2 + b_run) ^ turn) * 16;
       Matrices a_parts[kPartsM], b_parts[kPartsN / 2];
 #pragma unroll
-      for (int m = 0; m < kPartsM; ++m) a_parts[m] = load_matrices<false>(a_step + m * 16 * kDepth);
+      for (int m = 0; m < kPartsM; ++m) a_parts[m] = load_matrices<false>(a_step + m * 16 * kDepth * 2);
 #pragma unroll
-      for (int n = 0; n < kPartsN / 2; ++n) b_parts[n] = load_matrices<false>(b_step + n * 16 * kDepth);
+      for (int n = 0; n < kPartsN / 2; ++n) b_parts[n] = load_matrices<false>(b_step + n * 16 * kDepth * 2);
 #pragma unroll
       for (int m = 0; m < kPartsM; ++m)
 #pragma unroll
@@ -166,7 +184,8 @@ DEVICE void multiply_weight(const GeneratedArgs<5>& args) {
       for (int i = 0; i < 4; ++i)
         sums[warp_k * kSums + (warp_m + m * 16 + g + (i >> 1) * 8) * kPitch + warp_n + n * 8 + 2 * t + (i & 1)] =
             sum[m][n][i];
-  if (warps_k > 1) {
+  constexpr int kJoined = split > 1 ? 1 : warps_k;  // parts of a sum that are joined where it is ended
+  if (warps_k > kJoined) {
     SYNC();
 #pragma unroll
     for (int i = thread; i < tile_m * tile_n / 4; i += kThreads) {
@@ -185,12 +204,10 @@ DEVICE void multiply_weight(const GeneratedArgs<5>& args) {
   else
     SYNC();
 
-  constexpr int kRows = tile_m / split, kColumnRuns = tile_n / 8;
 #pragma unroll
-  for (int i = thread; i < kRows * kColumnRuns; i += kThreads) {
-    const int in_tile = static_cast<int>(rank) * kRows + i / kColumnRuns, run = i % kColumnRuns * 8;
-    const Int row = row0 + in_tile, column = column0 + run;
-    const float* const from = sums + in_tile * kPitch + run;
+  for (int e = 0; e < kEach; ++e) {
+    if (thread + e * kThreads >= kRows * kColumnRuns) continue;
+    const float* const from = sums + in_tile(e) * kPitch + run_at;
     float x[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
 #pragma unroll
     for (int r = 0; r < split; ++r)
@@ -200,24 +217,22 @@ DEVICE void multiply_weight(const GeneratedArgs<5>& args) {
           add_from(r, from + h * 4, x[h]);
         } else {
 #pragma unroll
-          for (int j = 0; j < 4; ++j) x[h][j] = from[h * 4 + j];
+          for (int k = 0; k < kJoined; ++k)
+#pragma unroll
+            for (int j = 0; j < 4; ++j) x[h][j] += from[k * kSums + h * 4 + j];
         }
       }
-    if (row >= rows || column >= columns) continue;
-    Run<T, 8> added;
-    if (bias.data) {
-      added = read_run<T, 8>(input<T>(bias) + column);
+    if (!is_real(e)) continue;
+    if (bias.data)
 #pragma unroll
-      for (int j = 0; j < 8; ++j) x[j >> 2][j & 3] += widen(added.values[j]);
-    }
-    if (residual.data) {
-      added = read_run<T, 8>(input<T>(residual) + row * static_cast<Int>(residual.strides[0]) + column);
+      for (int j = 0; j < 8; ++j) x[j >> 2][j & 3] += widen(bias_run.values[j]);
+    if (residual.data)
 #pragma unroll
-      for (int j = 0; j < 8; ++j) x[j >> 2][j & 3] += widen(added.values[j]);
-    }
+      for (int j = 0; j < 8; ++j) x[j >> 2][j & 3] += widen(residual_runs[e].values[j]);
+    Run<T, 8> result;
 #pragma unroll
-    for (int j = 0; j < 8; ++j) added.values[j] = narrow<T>(E::of(x[j >> 2][j & 3]));
-    write_run<T, 8>(output<T>(y) + row * static_cast<Int>(y.strides[0]) + column, added);
+    for (int j = 0; j < 8; ++j) result.values[j] = narrow<T>(E::of(x[j >> 2][j & 3]));
+    write_run<T, 8>(output<T>(y) + (row0 + in_tile(e)) * static_cast<Int>(y.strides[0]) + column, result);
   }
   if (split > 1) sync_cluster();  // none leaves while its sums are read
 }
