@@ -117,6 +117,7 @@ Status write_attention(StepWriter& writer, const ir::Node& node) {
   StepWriter::Step step;
   step.text.family = "attention";
   step.text.threads = team.threads;
+  step.text.waits = team.function == "attend_tiles";
   step.text.call = fmt::format("{}<{}, {}, {}, {}, {}, {}, {}, %>(args, {});", team.function,
                                type_name(dtype), type_name(mask_dtype), rank, keys.back().constant(),
                                shape.back().constant(), node.attributes().flag("causal"), team.warps,

@@ -42,6 +42,7 @@ DEVICE void attend_tiles(const GeneratedArgs<5>& args, double scale) {
         v_tile, input<T>(v) + at[2] + begin * stride(v), stride(v), step(v), static_cast<int>(keys - begin), vector);
   };
   const Int last = causal && q0 + Tile::kQueries < keys ? q0 + Tile::kQueries : keys;  // no query sees more
+  wait_for_previous();
   if (last > 0) {
     start_keys(0);
     start_values(0);

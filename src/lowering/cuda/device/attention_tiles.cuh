@@ -46,7 +46,7 @@ DEVICE void start_tile(T* tile, const T* from, Int stride, Int step, int count, 
 #pragma unroll
       for (int i = 0; i < kCopies; ++i, place += by) {
         const bool real = inside && row + i * kRowsAtOnce < count;
-        start_copy(to + i * kRowsAtOnce * pitch * 2, real ? place : from, real);
+        start_copy(to + i * kRowsAtOnce * pitch * 2, place, real);
       }
     } else {
 #pragma unroll
@@ -54,7 +54,7 @@ DEVICE void start_tile(T* tile, const T* from, Int stride, Int step, int count, 
         const int run = i * threads + thread, row = run / kRuns, column = (run - row * kRuns) * 8;
         const bool real = row < count && column < width;
         if (row < rows)
-          start_copy(tile + row * pitch + column, real ? from + static_cast<Int>(row) * stride + column : from, real);
+          start_copy(tile + row * pitch + column, from + static_cast<Int>(row) * stride + column, real);
       }
     }
   } else {
@@ -71,21 +71,27 @@ DEVICE void start_tile(T* tile, const T* from, Int stride, Int step, int count, 
 template <class T, class Tile, class Int>
 DEVICE void read_queries(unsigned (&parts)[Tile::kD / 16][4], const T* from, Int stride, Int step,
                          const AttentionSeat<Int>& seat, bool vector) {
+  const T* const rows[2] = {from + seat.row(0) * stride, from + seat.row(1) * stride};
+  const auto column_of = [&](int c, int i) { return c * 16 + (i >> 1) * 8 + 2 * seat.t; };
+  if (vector) {
+#pragma unroll
+    for (int c = 0; c < Tile::kD / 16; ++c)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const bool real = seat.row(i & 1) < seat.queries && column_of(c, i) < Tile::kDepth;
+        parts[c][i] = real ? *reinterpret_cast<const unsigned*>(rows[i & 1] + column_of(c, i)) : 0u;
+      }
+    return;
+  }
 #pragma unroll
   for (int c = 0; c < Tile::kD / 16; ++c)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const Int row = seat.row(i & 1);
-      const T* const here = from + row * stride;
-      const int column = c * 16 + (i >> 1) * 8 + 2 * seat.t;
-      const bool real = row < seat.queries && column < Tile::kDepth;
-      if (vector) {
-        parts[c][i] = real ? *reinterpret_cast<const unsigned*>(here + column) : 0u;
-      } else {
-        const float low = real ? widen(here[static_cast<Int>(column) * step]) : 0.0f;
-        const float high = real && column + 1 < Tile::kDepth ? widen(here[static_cast<Int>(column + 1) * step]) : 0.0f;
-        parts[c][i] = pack_pair(T{0}, low, high);
-      }
+      const int column = column_of(c, i);
+      const bool real = seat.row(i & 1) < seat.queries && column < Tile::kDepth;
+      const float low = real ? widen(rows[i & 1][static_cast<Int>(column) * step]) : 0.0f;
+      const float high = real && column + 1 < Tile::kDepth ? widen(rows[i & 1][static_cast<Int>(column + 1) * step]) : 0.0f;
+      parts[c][i] = pack_pair(T{0}, low, high);
     }
 }
 
