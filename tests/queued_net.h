@@ -11,6 +11,7 @@
 #include "device/fake/fake_queued_device.h"
 #include "random_net.h"
 #include "runtime/row_source.h"
+#include "runtime/testing.h"
 
 namespace headrace::runtime::nets {
 
@@ -86,6 +87,15 @@ class QueuedKernels : public Kernels {
  public:
   Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
     HR_ASSIGN(auto inner, reference::make_kernels()->load(plan));
+    return std::unique_ptr<Executable>(std::make_unique<QueuedExecutable>(std::move(plan), std::move(inner)));
+  }
+};
+
+// The test plans' steps as work on a queue.
+class QueuedMix : public Kernels {
+ public:
+  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
+    HR_ASSIGN(auto inner, testing::MixKernels().load(plan));
     return std::unique_ptr<Executable>(std::make_unique<QueuedExecutable>(std::move(plan), std::move(inner)));
   }
 };

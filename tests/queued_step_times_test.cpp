@@ -37,14 +37,6 @@ TEST(QueuedStepTimes, TimesItsStepsOnceInARunThatStreams) {
   EXPECT_GT(streamed, 0);
 }
 
-class QueuedMix : public Kernels {
- public:
-  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
-    HR_ASSIGN(auto inner, testing::MixKernels().load(plan));
-    return std::unique_ptr<Executable>(std::make_unique<QueuedExecutable>(std::move(plan), std::move(inner)));
-  }
-};
-
 // Kernels whose last step takes far longer than all others.
 class LatePrepared : public Prepared {
  public:

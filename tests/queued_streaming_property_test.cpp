@@ -189,7 +189,7 @@ TEST(QueuedStreaming, TellsWhatFailedAndRunsOn) {
       run_after(&FakeQueuedDevice::fail_call, nth);
       run_after(&FakeQueuedDevice::fail_read, nth);
       run_after(&FakeQueuedDevice::fail_allocation, nth);
-      if (testing::Test::HasFatalFailure()) return;
+      if (::testing::Test::HasFatalFailure()) return;
     }
   }
   EXPECT_GT(failures, 80);
@@ -232,7 +232,7 @@ TEST(QueuedStreaming, HoldsAMemoryLimit) {
         net.expect(one);
       }
       EXPECT_LE(net.device->peak(), limit) << "seed " << seed;
-      if (testing::Test::HasFatalFailure()) return;
+      if (::testing::Test::HasFatalFailure()) return;
     }
   }
 }

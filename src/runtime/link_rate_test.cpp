@@ -1,10 +1,8 @@
 #include "runtime/link_rate.h"
 
-#include <unistd.h>
-
 #include <gtest/gtest.h>
 
-#include "device/fake/fake_device.h"
+#include "device/fake/steady_disk.h"
 #include "runtime/read_stretch.h"
 #include "runtime/testing.h"
 
@@ -100,54 +98,12 @@ TEST_F(ReadStretches, DoNotCountBeforeAFailure) {
   EXPECT_EQ(rate_.get(), 0);
 }
 
-// A disk that brings a MiB in a millisecond, while somebody waits for it.
-class SlowDisk : public fake::FakeDevice {
- public:
-  Result<std::unique_ptr<FileReader>> open_reader(int fd, std::string_view) override {
-    return std::unique_ptr<FileReader>(std::make_unique<Reader>(*this, fd));
-  }
-
- private:
-  class Ticket : public ReadTicket {
-   public:
-    Ticket(SlowDisk& disk, int fd, Bytes offset, Bytes size, std::byte* out)
-        : disk_(disk), fd_(fd), offset_(offset), size_(size), out_(out) {}
-    Status wait() override {
-      if (pread(fd_, out_, static_cast<size_t>(size_.count), offset_.count) < 0) return unavailable("pread");
-      disk_.advance(size_.count * 1'000'000 / mib(1).count);
-      finished_ns_ = disk_.now_ns();
-      return {};
-    }
-    int64_t finished_ns() const override { return finished_ns_; }
-
-   private:
-    SlowDisk& disk_;
-    int fd_;
-    Bytes offset_, size_;
-    std::byte* out_;
-    int64_t finished_ns_ = 0;
-  };
-  class Reader : public FileReader {
-   public:
-    Reader(SlowDisk& disk, int fd) : disk_(disk), fd_(fd) {}
-    Result<std::unique_ptr<ReadTicket>> start(Bytes offset, Bytes size, std::byte* out) override {
-      return std::unique_ptr<ReadTicket>(std::make_unique<Ticket>(disk_, fd_, offset, size, out));
-    }
-    bool direct() const override { return true; }
-    std::string_view mechanism() const override { return "slow"; }
-
-   private:
-    SlowDisk& disk_;
-    int fd_;
-  };
-};
-
 TEST(LinkRate, IsMeasuredInRunsThatWaitForReads) {
   testing::PlanMaker maker;
   for (int i = 0; i < 40; ++i) maker.add_step({maker.add_group({mib(1).count})});
   maker.add_output();
   const testing::TestFile file(maker.plan);
-  auto engine = testing::take(file.open(std::make_shared<SlowDisk>(), {.weight_budget = Bytes{0}}));
+  auto engine = testing::take(file.open(std::make_shared<fake::SteadyDisk>(), {.weight_budget = Bytes{0}}));
   auto context = testing::take(engine->make_context());
   const std::vector<Tensor> x = {testing::random_tensor({3, 8}, 1)};
   EXPECT_EQ(context->memory().link_rate, 0);

@@ -3,63 +3,16 @@
 #include <gtest/gtest.h>
 
 #include "device/fake/fake_device.h"
-#include "runtime/testing.h"
+#include "runtime/timed_testing.h"
 
 namespace headrace::runtime {
 namespace {
 
-using testing::MixKernels;
 using testing::PlanMaker;
 using testing::random_tensor;
 using testing::take;
 using testing::TestFile;
-
-// Kernels whose last step takes a second on the fake device's clock.
-class LateKernels : public Kernels {
- public:
-  explicit LateKernels(std::shared_ptr<fake::FakeDevice> device) : device_(std::move(device)) {}
-  Result<std::unique_ptr<Executable>> load(std::shared_ptr<const Plan> plan) override {
-    const auto last = static_cast<StepIndex>(plan->steps.size()) - 1;
-    auto inner = MixKernels().load(std::move(plan));
-    if (!inner.ok()) return inner.status();
-    return std::unique_ptr<Executable>(std::make_unique<Late>(*std::move(inner), device_, last));
-  }
-
- private:
-  class LatePrepared : public Prepared {
-   public:
-    LatePrepared(std::shared_ptr<const Prepared> inner, std::shared_ptr<fake::FakeDevice> device,
-                 StepIndex last)
-        : inner_(std::move(inner)), device_(std::move(device)), last_(last) {}
-    Bytes workspace(StepIndex step) const override { return inner_->workspace(step); }
-    Status enqueue(StepIndex step, const Addresses& at, Queue& queue) const override {
-      if (step == last_) device_->advance(1'000'000'000);
-      return inner_->enqueue(step, at, queue);
-    }
-
-   private:
-    std::shared_ptr<const Prepared> inner_;
-    std::shared_ptr<fake::FakeDevice> device_;
-    StepIndex last_;
-  };
-  class Late : public Executable {
-   public:
-    Late(std::unique_ptr<Executable> inner, std::shared_ptr<fake::FakeDevice> device, StepIndex last)
-        : inner_(std::move(inner)), device_(std::move(device)), last_(last) {}
-    Result<std::shared_ptr<const Prepared>> prepare(const DimBindings& dims, int threads) override {
-      auto prepared = inner_->prepare(dims, threads);
-      if (!prepared.ok()) return prepared.status();
-      return std::shared_ptr<const Prepared>(
-          std::make_shared<LatePrepared>(*std::move(prepared), device_, last_));
-    }
-
-   private:
-    std::unique_ptr<Executable> inner_;
-    std::shared_ptr<fake::FakeDevice> device_;
-    StepIndex last_;
-  };
-  std::shared_ptr<fake::FakeDevice> device_;
-};
+using testing::TimedKernels;
 
 TEST(StepTimes, SettleAfterThreeRunsAndLetOldOnesFade) {
   StepTimes times(2);
@@ -91,11 +44,18 @@ Plan ten_groups() {
   return maker.plan;
 }
 
+testing::StepTable last_is_late() {
+  auto step_ns = std::make_shared<std::vector<int64_t>>(10, 0);
+  step_ns->back() = 1'000'000'000;
+  return step_ns;
+}
+
 TEST(StepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
   const TestFile file(ten_groups());
   auto device = std::make_shared<fake::FakeDevice>();
-  auto engine = file.open(std::shared_ptr<Device>(device), {.weight_budget = Bytes{0}},
-                          std::make_unique<LateKernels>(device));
+  auto engine = file.open(
+      std::shared_ptr<Device>(device), {.weight_budget = Bytes{0}},
+      std::make_unique<TimedKernels>([device](int64_t ns) { device->advance(ns); }, last_is_late()));
   ASSERT_TRUE(engine.ok()) << engine.status().message();
   const Bytes half = {(*engine)->streamable().count / 2};
   ASSERT_TRUE((*engine)->set_weight_budget(half).ok());
@@ -124,8 +84,9 @@ TEST(StepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
 TEST(StepTimes, CountForTheContextsThatComeAfterTheirOwn) {
   const TestFile file(ten_groups());
   auto device = std::make_shared<fake::FakeDevice>();
-  auto engine = take(file.open(std::shared_ptr<Device>(device), {.weight_budget = Bytes{0}},
-                               std::make_unique<LateKernels>(device)));
+  auto engine = take(file.open(
+      std::shared_ptr<Device>(device), {.weight_budget = Bytes{0}},
+      std::make_unique<TimedKernels>([device](int64_t ns) { device->advance(ns); }, last_is_late())));
   const Bytes half = {engine->streamable().count / 2};
   ASSERT_TRUE(engine->set_weight_budget(half).ok());
   const auto moved = [&] {
