@@ -22,23 +22,28 @@ WeightPlanner::WeightPlanner(const Plan& plan, RowAccess rows, Bytes unit, Ahead
   }
 }
 
+StreamForecast WeightPlanner::forecast(const std::vector<bool>& set, const RunPace& pace, Bytes room) const {
+  return forecast_run(schedule(set, room - resident(set)), groups_, pace, ahead_);
+}
+
 std::vector<bool> WeightPlanner::choose(Bytes budget, const RunPace& pace) const {
   std::vector<bool> best = choose_resident(groups_, budget, {.step_ns = pace.step_ns});
-  if (pace.step_ns.size() != static_cast<size_t>(steps_) || pace.link_rate <= 0) return best;
-  const auto forecast = [&](const std::vector<bool>& set) {
-    return forecast_run(schedule_streams(groups_, set, steps_), groups_, pace, ahead_);
-  };
-  const StreamForecast usual = forecast(best);
-  int64_t best_ns = usual.run_ns - usual.run_ns / 100;  // less is no gain to move weights for
-  if (usual.run_ns - usual.wait_ns >= best_ns) return best;
+  if (pace.step_ns.size() != static_cast<size_t>(steps_) || !is_measured(pace)) return best;
+  const StreamForecast usual = forecast(best, pace);
+  if (!is_worth_moving(usual.run_ns, usual.run_ns - usual.wait_ns)) return best;
+  int64_t best_ns = usual.run_ns;
+  std::vector<std::vector<bool>> tried = {best};
   for (const bool by_reads : {true, false}) {
     for (const std::span<const int64_t> step_ns : {std::span<const int64_t>(pace.step_ns), {}}) {
       for (int early = 0; early <= kSpreadParts; ++early) {
         std::vector<bool> set = choose_resident(groups_, budget, {step_ns, early, by_reads});
-        const int64_t run_ns = forecast(set).run_ns;
-        if (run_ns >= best_ns) continue;
-        best_ns = run_ns;
-        best = std::move(set);
+        if (std::find(tried.begin(), tried.end(), set) != tried.end()) continue;
+        const int64_t run_ns = forecast(set, pace).run_ns;
+        if (run_ns < best_ns && is_worth_moving(usual.run_ns, run_ns)) {
+          best_ns = run_ns;
+          best = set;
+        }
+        tried.push_back(std::move(set));
       }
     }
   }

@@ -28,6 +28,9 @@ class WeightPlanner {
   // Which groups stay, as by choose_resident(). What streams is spread by the steps' times where they are
   // measured. Where the link is too, it is spread another way if runs are forecast to gain 1 % or more by it.
   std::vector<bool> choose(Bytes budget, const RunPace& pace = {}) const;
+  // Of runs with these groups resident, which have `room` together with the scratch.
+  // REQUIRES: both of `pace` are measured; resident(set) + least(set) <= room.
+  StreamForecast forecast(const std::vector<bool>& set, const RunPace& pace, Bytes room = {INT64_MAX}) const;
   Bytes resident(const std::vector<bool>& set) const { return resident_bytes(groups_, set); }
 
   // Where gathered rows pass through; needed once for all weights, and not at all where all such are
@@ -56,6 +59,13 @@ class WeightPlanner {
   Bytes streamable_;
   Bytes row_buffer_;
 };
+
+// Whether both are measured that a forecast needs.
+inline bool is_measured(const RunPace& pace) { return !pace.step_ns.empty() && pace.link_rate > 0; }
+// A hundredth of the run; less is no gain to move weights for.
+inline bool is_worth_moving(int64_t before_ns, int64_t after_ns) {
+  return after_ns < before_ns - before_ns / 100;
+}
 
 // The weights of a group for messages: "'a.weight'" or "'a.weight' and 3 more".
 std::string group_name(const Plan& plan, int32_t group);
