@@ -213,8 +213,9 @@ class Engine {
   Bytes streamable() const;     // bytes of weights that a budget can leave in the file
   Bytes weight_budget() const;  // in force
   Bytes automatic_weight_budget() const;
-  // Waits for runs in flight, then moves only the bytes that differ. More than streamable() is taken as
-  // streamable(). Errors: kInvalidArgument (negative), kExhausted; the old budget stays in force.
+  // Waits for runs in flight, then moves only the bytes that differ. Which weights fill a budget may change
+  // before a later run, once runs have shown what is faster. More than streamable() is taken as streamable().
+  // Errors: kInvalidArgument (negative), kExhausted; the old budget stays in force.
   Status set_weight_budget(std::optional<Bytes> budget);
 
   // The same as info()'s.

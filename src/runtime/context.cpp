@@ -251,7 +251,6 @@ void ContextImpl::place_rows(const std::vector<bool>& resident) {
   }
 }
 
-// Takes in which groups are resident now: a new schedule and scratch for the others, and all addresses.
 Status ContextImpl::follow_residency() {
   version_ = 0;
   const WeightPlanner& planner = engine_->planner();

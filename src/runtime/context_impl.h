@@ -37,8 +37,10 @@ class ContextImpl : public Context {
 
   const StepTimes& step_times() const { return step_times_; }
   const LinkRate& link_rate() const { return queued_run_ ? queued_run_->link_rate() : streamer_.link_rate(); }
-  // Called by the engine while no run is in the gate.
+  // Both are called by the engine while no run is in the gate.
   void drop_scratch();
+  // Takes in which groups are resident now: a new schedule and scratch for the others, and all addresses.
+  Status follow_residency();
 
  private:
   struct PreparedShape {
@@ -60,7 +62,6 @@ class ContextImpl : public Context {
   Status make_arena(const ShapePlan& shape, Bytes arena);
   Status grow_arena(const ShapePlan& shape, Bytes arena);
   Status make_states(const ShapePlan& shape);
-  Status follow_residency();
   Status configure_streams(const std::vector<bool>& resident, Bytes scratch_limit);
   void place_rows(const std::vector<bool>& resident);
   void place(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
@@ -75,6 +76,7 @@ class ContextImpl : public Context {
   Status settle();
   void deliver(const ShapePlan& shape, std::span<const Tensor> outputs);
   void note_run(int64_t begin_ns);
+  void tell_pace();
   Status run_marked(const ShapePlan& shape, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
 
   const std::shared_ptr<EngineImpl> engine_;
@@ -108,6 +110,7 @@ class ContextImpl : public Context {
   std::vector<std::vector<BufferIndex>> group_buffers_;  // by group: the buffers of its weights
 
   StepTimes step_times_;
+  int64_t told_at_ = 0;  // which of the runs that are timed; 0: never
   Trace* trace_ = nullptr;
   Progress progress_;
   std::atomic<int64_t> workspace_bytes_ = 0, state_bytes_ = 0;

@@ -169,6 +169,17 @@ void ContextImpl::note_run(int64_t begin_ns) {
   last_run_ns_ = end_ns - begin_ns;
 }
 
+// Once the times are settled and the link is known, and now and then from there on.
+void ContextImpl::tell_pace() {
+  constexpr int64_t kRunsBetween = 16;
+  if (link_rate().get() <= 0 || !step_times_.settled()) return;
+  const int64_t runs = step_times_.runs();
+  if (told_at_ > 0 && runs < told_at_ + kRunsBetween) return;
+  if (engine_->resident() == engine_->streamable()) return;
+  told_at_ = runs;
+  engine_->note_pace();
+}
+
 Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inputs,
                             std::span<const Tensor> outputs) {
   const bool moved = queued_run_ ? queued_run_->has_moved() : streamer_.has_moved();
@@ -179,6 +190,7 @@ Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inpu
     // Pinned pages stay when the file is cut, and change when it is written to: copies would not tell.
     if (engine_->source()) HR_TRY(engine_->identity().check(engine_->file()));
     Status status = execute_queued(shape, inputs, outputs);
+    if (status.ok() && told_at_ == 0) tell_pace();  // measured once
     note_run(begin);
     return status;
   }
@@ -186,6 +198,7 @@ Status ContextImpl::execute(const ShapePlan& shape, std::span<const Tensor> inpu
   if (status.ok()) {
     deliver(shape, outputs);
     step_times_.note_run();
+    tell_pace();
   }
   streamer_.end(status.ok() ? Streamer::End::kKeep : Streamer::End::kDrop);
   note_run(begin);
@@ -198,6 +211,7 @@ Status ContextImpl::run_marked(const ShapePlan& shape, std::span<const Tensor> i
   HR_TRY(make_states(shape));
   HR_TRY(make_arena(shape, stage(shape, inputs, outputs)));
   HR_TRY(charge_driver(shape));
+  if (engine_->pace_is_due()) engine_->follow_pace(*this);
   const RunGate::Run run(engine_->gate());
   return execute(shape, inputs, outputs);
 }

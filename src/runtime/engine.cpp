@@ -237,6 +237,10 @@ Status EngineImpl::apply(const Progress& progress) {
 
 Status EngineImpl::change_residency(const std::vector<bool>& wanted, const Progress& progress) {
   const RunGate::Change change(gate_);
+  return move_weights(wanted, progress);
+}
+
+Status EngineImpl::move_weights(const std::vector<bool>& wanted, const Progress& progress) {
   const DriverWatch watch(*device_);
   HR_TRY(pin_source());
   for (const Member& member : members_) member.context->drop_scratch();
@@ -284,12 +288,6 @@ void EngineImpl::unpin_source() {
   host_pinned_ = 0;
 }
 
-bool EngineImpl::take_pace(const ContextImpl& context) {
-  if (!context.step_times().settled()) return false;
-  follow(pace_, {context.step_times().get(), context.link_rate().get()});
-  return true;
-}
-
 Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
   if (budget && *budget < Bytes{}) {
     return invalid_argument("a weight budget is not negative: {} bytes", budget->count);
@@ -298,14 +296,14 @@ Status EngineImpl::set_weight_budget(std::optional<Bytes> budget) {
     return invalid_argument("a weight budget cannot change inside a run (from its progress callback)");
   }
   std::lock_guard lock(change_mutex_);
-  for (const Member& member : members_) {
-    if (take_pace(*member.context)) break;
-  }
-  const auto before = std::pair(requested_, automatic_);
+  take_pace();
+  const auto before = std::tuple(requested_, automatic_, pace_);
   requested_ = budget;
   if (!budget) automatic_ = automatic_weight_budget();
+  pace_ = replanner_.pace();
   Status status = apply({});
-  if (!status.ok()) std::tie(requested_, automatic_) = before;
+  if (status.ok()) replanner_.planned();
+  if (!status.ok()) std::tie(requested_, automatic_, pace_) = before;
   is_auto_ = !requested_;
   return status;
 }
@@ -333,7 +331,7 @@ void EngineImpl::enroll(ContextImpl& context) {
 
 void EngineImpl::leave(ContextImpl& context) {
   std::lock_guard lock(change_mutex_);
-  (void)take_pace(context);  // for those that come
+  take_pace();  // for those that come
   std::erase_if(members_, [&](const Member& member) { return member.context == &context; });
 }
 

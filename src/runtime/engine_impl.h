@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/engine.h"
+#include "runtime/replanner.h"
 #include "runtime/residency.h"
 #include "runtime/run_gate.h"
 #include "runtime/shape_plan.h"
@@ -72,6 +73,13 @@ class EngineImpl : public Engine {
   Status set_room(ContextImpl& context, std::optional<Bytes> room);
   // Lowers an automatic budget so that `arena` can be allocated; does nothing to one that was set.
   Status give_way(Bytes arena);
+  // A context has measured its runs anew; the next run of any takes a look.
+  void note_pace() { pace_is_due_.store(true, std::memory_order_relaxed); }
+  bool pace_is_due() const { return pace_is_due_.load(std::memory_order_relaxed); }
+  // Moves weights where that gains enough, the budget as it is. Before a run of `context`, outside the gate;
+  // while others run, or something else is being changed, it is put off to a later run. Where memory is too
+  // short for it, the weights stay as they are.
+  void follow_pace(ContextImpl& context);
   void enroll(ContextImpl& context);
   void leave(ContextImpl& context);
 
@@ -84,11 +92,15 @@ class EngineImpl : public Engine {
   Bytes automatic_beside(Bytes arena) const;
   Status apply(const Progress& progress);  // REQUIRES: change_mutex_ is held
   Status change_residency(const std::vector<bool>& wanted, const Progress& progress);
+  Status move_weights(const std::vector<bool>& wanted, const Progress& progress);  // REQUIRES: a closed gate
+  Status move_for_pace(ContextImpl& context, const std::vector<bool>& better);     // the same
+  bool has_memory_for(const std::vector<bool>& better, const std::vector<bool>& now) const;
   Status pin_source();
   void unpin_source();
   Result<Bytes> budget_within_rooms() const;
-  // Of a context's runs; false where it has not had enough of them. REQUIRES: change_mutex_ is held.
-  bool take_pace(const ContextImpl& context);
+  // Of the runs of the first context that has had enough of them: all follow one, or weights would move to
+  // and fro between two. REQUIRES: change_mutex_ is held.
+  void take_pace();
 
   EngineFile file_;
   std::shared_ptr<Device> device_;
@@ -105,11 +117,14 @@ class EngineImpl : public Engine {
   Residency residency_;  // changes only while the gate is closed
   uint64_t version_ = 1;
 
-  std::mutex change_mutex_;         // one change at a time; guards the four below
+  std::mutex change_mutex_;         // one change at a time; guards the six below
   std::optional<Bytes> requested_;  // nullopt: auto
   Bytes automatic_;                 // what auto was when it was last asked for
   std::vector<Member> members_;
-  RunPace pace_;                     // as measured in a context; what residency is chosen by
+  RunPace pace_;         // what residency is chosen by
+  Replanner replanner_;  // has the pace that was measured since
+  int put_off_ = 0;      // so many times, weights that are to move
+  std::atomic<bool> pace_is_due_ = false;
   std::atomic<int64_t> budget_ = 0;  // in force
   std::atomic<int64_t> resident_ = 0;
   std::atomic<int64_t> lost_ = 0;  // in blocks of the groups that are resident

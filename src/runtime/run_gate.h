@@ -4,6 +4,7 @@
 // hold a budget change off for ever, as readers of a shared mutex may.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -39,13 +40,19 @@ class RunGate {
 
   class Change {  // no run is under way while it lives. Changes must not overlap.
    public:
-    explicit Change(RunGate& gate) : gate_(gate) { gate_.close(); }
-    ~Change() { gate_.open(); }
+    explicit Change(RunGate& gate) : gate_(gate), closed_(true) { gate_.close(); }
+    // Waits no longer than that; zero: not at all.
+    Change(RunGate& gate, std::chrono::nanoseconds most) : gate_(gate), closed_(gate_.close_within(most)) {}
+    ~Change() {
+      if (closed_) gate_.open();
+    }
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
+    bool closed() const { return closed_; }  // false: runs went on for longer, and go on
 
    private:
     RunGate& gate_;
+    const bool closed_;
   };
 
  private:
@@ -62,6 +69,16 @@ class RunGate {
     std::unique_lock lock(mutex_);
     closed_ = true;
     emptied_.wait(lock, [this] { return runs_ == 0; });
+  }
+  bool close_within(std::chrono::nanoseconds most) {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    const auto until = std::chrono::steady_clock::now() + most;
+    if (runs_ > 0 && most.count() > 0) emptied_.wait_until(lock, until, [this] { return runs_ == 0; });
+    if (runs_ == 0) return true;
+    closed_ = false;
+    opened_.notify_all();
+    return false;
   }
   void open() {
     std::lock_guard lock(mutex_);

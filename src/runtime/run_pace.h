@@ -12,7 +12,8 @@ struct RunPace {
 };
 
 // Takes over what differs enough to plan anew (see differ()): how the time is shared among the steps, how
-// long they take together, the link's rate. Less is noise, for which no weight is to move.
-void follow(RunPace& pace, const RunPace& measured);
+// long they take together, the link's rate. Less is noise, for which no weight is to move. Whether anything
+// did.
+bool follow(RunPace& pace, const RunPace& measured);
 
 }  // namespace headrace::runtime

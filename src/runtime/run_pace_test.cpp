@@ -9,25 +9,25 @@ using Times = std::vector<int64_t>;
 
 TEST(RunPace, TakesTheFirstThatIsMeasured) {
   RunPace pace;
-  follow(pace, {{10, 20, 30}, 0});
+  EXPECT_TRUE(follow(pace, {{10, 20, 30}, 0}));
   EXPECT_EQ(pace.step_ns, (Times{10, 20, 30}));
   EXPECT_EQ(pace.link_rate, 0);
-  follow(pace, {{10, 20, 30}, 500});
+  EXPECT_TRUE(follow(pace, {{10, 20, 30}, 500}));
   EXPECT_EQ(pace.link_rate, 500);
-  follow(pace, {{10, 20, 30}, 0});  // by a context that measured none
+  EXPECT_FALSE(follow(pace, {{10, 20, 30}, 0}));  // by a context that measured none
   EXPECT_EQ(pace.link_rate, 500);
 }
 
 TEST(RunPace, LeavesNoiseAlone) {
   RunPace pace = {{100, 200, 300}, 1000};
-  follow(pace, {{120, 190, 320}, 1200});
+  EXPECT_FALSE(follow(pace, {{120, 190, 320}, 1200}));
   EXPECT_EQ(pace.step_ns, (Times{100, 200, 300}));
   EXPECT_EQ(pace.link_rate, 1000);
 }
 
 TEST(RunPace, FollowsHowLongAllStepsTakeButKeepsTheirShares) {
   RunPace pace = {{100, 200, 300}, 1000};
-  follow(pace, {{220, 390, 590}, 1300});
+  EXPECT_TRUE(follow(pace, {{220, 390, 590}, 1300}));
   EXPECT_EQ(pace.step_ns, (Times{200, 400, 600}));
   EXPECT_EQ(pace.link_rate, 1300);
 }

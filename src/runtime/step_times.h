@@ -21,10 +21,11 @@ class StepTimes {
     const int64_t before = time.load(std::memory_order_relaxed);
     time.store(before == 0 ? ns : (3 * before + ns) / 4, std::memory_order_relaxed);
   }
-  void note_run() { runs_.fetch_add(1, std::memory_order_relaxed); }
-  void settle() { runs_.store(kSettled, std::memory_order_relaxed); }  // of a run that was not the first
+  void note_run() { runs_.fetch_add(1, std::memory_order_release); }
+  void settle() { runs_.store(kSettled, std::memory_order_release); }  // of a run that was not the first
   // False in the first runs, which touch memory and code for the first time.
-  bool settled() const { return runs_.load(std::memory_order_relaxed) >= kSettled; }
+  bool settled() const { return runs_.load(std::memory_order_acquire) >= kSettled; }
+  int64_t runs() const { return runs_.load(std::memory_order_relaxed); }  // since the first, until settle()
   // By step of the planner's, the last of which delivers outputs and takes no time.
   std::vector<int64_t> get() const {
     std::vector<int64_t> times(times_.size() + 1, 0);
