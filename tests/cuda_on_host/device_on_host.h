@@ -39,7 +39,7 @@ void note_progress();
 #define BALLOT(flag) flags_of_warp(flag)
 #define __global__
 #define __grid_constant__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(threads, blocks)
 #define __host__
 #define __device__
 

@@ -28,9 +28,9 @@ std::string with_name(std::string_view text, std::string_view name) {
 
 std::string KernelSources::add(const KernelText& text) {
   const std::string form = fmt::format(
-      "{}\nextern \"C\" __global__ void __launch_bounds__({}) $(const __grid_constant__ "
+      "{}\nextern \"C\" __global__ void __launch_bounds__({}, {}) $(const __grid_constant__ "
       "{}<{}> args) {{\n  allow_next();\n{}  {}\n}}\n",
-      text.declarations, text.threads, text.arguments, text.tensors,
+      text.declarations, text.threads, text.resident, text.arguments, text.tensors,
       text.waits ? "" : "  wait_for_previous();\n", text.call);
   const std::string name = fmt::format("hr_{}_{}", text.family, sha256_hex(form).substr(0, 16));
   functions_.emplace(name, with_name(form, name));

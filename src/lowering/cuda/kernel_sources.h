@@ -18,6 +18,7 @@ struct KernelText {
   std::string call;                              // of the device library; "$" as above
   bool waits = false;                            // `call` itself waits for the kernels before it
   std::string_view arguments = "GeneratedArgs";  // or MappedArgs
+  int64_t resident = 1;  // blocks that a multiprocessor is to hold: they must do with as many registers
 };
 
 class KernelSources {
