@@ -153,6 +153,12 @@ RowTeam StepWriter::row_team(const Dim& rows, const Dim& columns, bool neighbour
 
 RowTeam StepWriter::kept_row_team(const Dim& rows, int64_t columns, int64_t width) const {
   constexpr int64_t kRunsOfAWarp = 4, kManyRows = 2048;  // a thread; enough warps for a device
+  constexpr int64_t kFewRows = 512;  // as many warps a row as it has runs: each is soonest done
+  const int64_t warps_of_runs = (columns + 32 * width - 1) / (32 * width);
+  if (at_opt(rows).value_or(kManyRows) <= kFewRows && warps_of_runs > 1 && warps_of_runs <= kRunsOfAWarp) {
+    const int64_t threads = 32 * warps_of_runs;
+    return {fmt::format("BlockTeam<{}>", threads), {threads, 1}, threads, 1};
+  }
   if (columns <= 32 * width * kRunsOfAWarp) {
     const int64_t warps = at_opt(rows).value_or(1) >= kManyRows ? 4 : 1;
     return {fmt::format("WarpTeam<{}>", warps), {32 * warps, 1}, 32, warps};
