@@ -43,6 +43,9 @@ endif()
 message(STATUS "With the cuda back end: toolkit ${CUDAToolkit_VERSION}, ${cudnn_LIBRARY}")
 set(HEADRACE_HAS_CUDA ON)
 
+# CMake's target brings the driver's library, which NVRTC does not need and machines without a GPU do not have.
+set_target_properties(CUDA::nvrtc PROPERTIES INTERFACE_LINK_LIBRARIES "")
+
 add_library(headrace_cuda_headers INTERFACE)
 target_include_directories(headrace_cuda_headers SYSTEM INTERFACE $<BUILD_INTERFACE:${CUDAToolkit_INCLUDE_DIRS}>)
 add_library(CUDNN::cudnn SHARED IMPORTED)
