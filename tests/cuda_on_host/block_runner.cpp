@@ -15,7 +15,11 @@ HostDim threadIdx, blockIdx, gridDim, blockDim;
 namespace headrace::test {
 namespace {
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kStack = size_t{256} << 10;  // its redzones take room
+#else
 constexpr size_t kStack = size_t{64} << 10;
+#endif
 constexpr size_t kWarp = 32;
 constexpr size_t kLargestExchange = 32;
 

@@ -39,9 +39,14 @@ Status compile(const std::string& program, const std::filesystem::path& base, Fu
                std::vector<std::string>& names) {
   const std::string source = base.string() + ".cpp", library = base.string() + ".so";
   std::ofstream(source) << host_source(program, names);
+#ifdef __SANITIZE_ADDRESS__
+  constexpr std::string_view kWatched = "-fsanitize=address";
+#else
+  constexpr std::string_view kWatched;
+#endif
   const std::string command = fmt::format(
-      "{} -std=c++20 -O1 -w -fPIC -shared -I{}/src -I{}/include -I{}/tests -o {} {}", HEADRACE_CXX,
-      HEADRACE_SOURCE_DIR, HEADRACE_SOURCE_DIR, HEADRACE_SOURCE_DIR, library, source);
+      "{} -std=c++20 -O1 -w -fPIC {} -shared -I{}/src -I{}/include -I{}/tests -o {} {}", HEADRACE_CXX,
+      kWatched, HEADRACE_SOURCE_DIR, HEADRACE_SOURCE_DIR, HEADRACE_SOURCE_DIR, library, source);
   if (std::system(command.c_str()) != 0) return internal_error("failed: {}", command);
   void* const handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);  // kept until the process ends
   if (!handle) return internal_error("{}", dlerror());
