@@ -13,17 +13,9 @@ namespace {
 using fake::FakeQueuedDevice;
 using fake::FakeQueuedOptions;
 
-// A large weight in the first step, which nothing hides, and pairs of steps that read a small one each; then
-// steps without weights.
+// With the last step's result as output.
 Plan embedding_and_pairs(int64_t large_mib = 12, int64_t small_mib = 4, int idle_steps = 0) {
-  testing::PlanMaker maker;
-  maker.add_step({maker.add_group({mib(large_mib).count})});
-  for (int i = 0; i < 4; ++i) {
-    const int32_t weight = maker.add_group({mib(small_mib).count});
-    maker.add_step({weight});
-    maker.add_step({weight});
-  }
-  for (int i = 0; i < idle_steps; ++i) maker.add_step({});
+  testing::PlanMaker maker = testing::embedding_and_pairs(large_mib, small_mib, idle_steps);
   maker.add_output();
   return maker.plan;
 }

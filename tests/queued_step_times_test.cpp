@@ -101,13 +101,7 @@ TEST(QueuedStepTimes, DecideWhatIsResidentAtTheNextChangeOfTheBudget) {
 }
 
 TEST(QueuedStepTimes, DecideWithTheLinkWhatHoldsARunUp) {
-  testing::PlanMaker maker;
-  maker.add_step({maker.add_group({mib(12).count})});
-  for (int i = 0; i < 4; ++i) {
-    const int32_t weight = maker.add_group({mib(4).count});
-    maker.add_step({weight});
-    maker.add_step({weight});
-  }
+  testing::PlanMaker maker = testing::embedding_and_pairs();
   maker.add_output();
   const testing::TestFile file(maker.plan);
   auto device = std::make_shared<FakeQueuedDevice>();

@@ -11,21 +11,10 @@ constexpr int64_t kMs = 1'000'000;
 constexpr int64_t kMibAMs = 1'048'576'000;  // a rate
 constexpr Bytes kNoLimit = {INT64_MAX};
 
-// A large weight in the first step, and pairs of steps that read a small one each.
-Plan embedding_and_pairs() {
-  testing::PlanMaker maker;
-  maker.add_step({maker.add_group({mib(12).count})});
-  for (int i = 0; i < 4; ++i) {
-    const int32_t weight = maker.add_group({mib(4).count});
-    maker.add_step({weight});
-    maker.add_step({weight});
-  }
-  return maker.plan;
-}
-
 class Replanning : public ::testing::Test {
  protected:
-  Replanning() : planner_(embedding_and_pairs(), RowAccess::kWhole, kReadAlignment, Ahead::kOfThisRun) {}
+  Replanning()
+      : planner_(testing::embedding_and_pairs().plan, RowAccess::kWhole, kReadAlignment, Ahead::kOfThisRun) {}
   RunPace pace(int64_t step_ns, int64_t rate = kMibAMs) const {
     RunPace pace = {std::vector<int64_t>(static_cast<size_t>(planner_.steps()), step_ns), rate};
     pace.step_ns.back() = 0;  // delivers

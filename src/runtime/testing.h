@@ -215,6 +215,20 @@ class PlanMaker {
   std::vector<TensorIndex> weight_tensors_;
 };
 
+// A large weight in the first step, which nothing hides, and pairs of steps that read a small one each; then
+// steps without weights. Without outputs.
+inline PlanMaker embedding_and_pairs(int64_t large_mib = 12, int64_t small_mib = 4, int idle_steps = 0) {
+  PlanMaker maker;
+  maker.add_step({maker.add_group({mib(large_mib).count})});
+  for (int i = 0; i < 4; ++i) {
+    const int32_t weight = maker.add_group({mib(small_mib).count});
+    maker.add_step({weight});
+    maker.add_step({weight});
+  }
+  for (int i = 0; i < idle_steps; ++i) maker.add_step({});
+  return maker;
+}
+
 // An engine file in the working folder, removed at the end. Weights are random, from `seed`.
 class TestFile {
  public:

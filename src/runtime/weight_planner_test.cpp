@@ -9,6 +9,7 @@
 namespace headrace::runtime {
 namespace {
 
+using testing::embedding_and_pairs;
 using testing::PlanMaker;
 
 constexpr int64_t kMs = 1'000'000;
@@ -25,20 +26,9 @@ StreamForecast forecast(const WeightPlanner& planner, const std::vector<bool>& s
   return forecast_run(planner.schedule(set, {INT64_MAX}), planner.groups(), pace, ahead);
 }
 
-// A large weight in the first step, and pairs of steps that read a small one each.
-Plan embedding_and_pairs() {
-  PlanMaker maker;
-  maker.add_step({maker.add_group({mib(12).count})});
-  for (int i = 0; i < 4; ++i) {
-    const int32_t weight = maker.add_group({mib(4).count});
-    maker.add_step({weight});
-    maker.add_step({weight});
-  }
-  return maker.plan;
-}
-
 TEST(WeightPlanner, KeepsWhatWouldHoldUpARunOnceTimesAndLinkAreMeasured) {
-  const WeightPlanner planner(embedding_and_pairs(), RowAccess::kWhole, kReadAlignment, Ahead::kOfThisRun);
+  const WeightPlanner planner(embedding_and_pairs().plan, RowAccess::kWhole, kReadAlignment,
+                              Ahead::kOfThisRun);
   const RunPace pace = even_pace(planner, 4 * kMs, kMibAMs);
   // What is read by two steps is not read twice where they are neighbours: the large weight, which nothing
   // hides, is the one to keep.
@@ -52,7 +42,8 @@ TEST(WeightPlanner, KeepsWhatWouldHoldUpARunOnceTimesAndLinkAreMeasured) {
 }
 
 TEST(WeightPlanner, KeepsToTheUsualChoiceForLessThanAHundredthOfARun) {
-  const WeightPlanner planner(embedding_and_pairs(), RowAccess::kWhole, kReadAlignment, Ahead::kOfThisRun);
+  const WeightPlanner planner(embedding_and_pairs().plan, RowAccess::kWhole, kReadAlignment,
+                              Ahead::kOfThisRun);
   // The large weight holds a run up by 12 ms, whatever the steps take.
   const RunPace at_the_mark = even_pace(planner, 132 * kMs, kMibAMs);
   EXPECT_EQ(planner.choose(mib(12), at_the_mark), planner.choose(mib(12), {at_the_mark.step_ns, 0}));
