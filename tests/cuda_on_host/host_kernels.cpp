@@ -110,7 +110,7 @@ cuda::TensorMap host_map(const cuda::BoxedTensor& tensor, const char* data) {
   return map;
 }
 
-constexpr unsigned kMultiprocessors = 2;  // few: so that kernels walk in steps
+constexpr int kMultiprocessors = 2;  // few: so that kernels walk in steps
 
 class HostPrepared : public Prepared {
  public:
@@ -154,7 +154,7 @@ class HostPrepared : public Prepared {
     const AttributeMap& chosen = kernels[next++ % kernels.size()];
     HR_ASSIGN(const MatmulForm matmul, MatmulForm::make(form));
     const cuda::ProductTile tile = *cuda::product_tile(chosen);
-    const auto planned = cuda::plan_product(matmul, tile, chosen.integer(cuda::kIndexBits));
+    const auto planned = cuda::plan_product(matmul, tile, chosen.integer(cuda::kIndexBits), kMultiprocessors);
     if (!planned) return false;
     auto arguments = planned->arguments;
     for (size_t k = 0; k < cuda::kProductOperands; ++k) {
@@ -163,7 +163,7 @@ class HostPrepared : public Prepared {
       if (reinterpret_cast<uintptr_t>(arguments.tensors[k].data) % 16 != 0) return false;
     }
     cuda::GeneratedLaunch launch;
-    launch.grid[0] = tile.mapped ? std::min(planned->blocks, kMultiprocessors) : planned->blocks;
+    launch.grid[0] = planned->blocks;
     launch.block[0] = static_cast<unsigned>(tile.threads);
     cuda::MappedArgs<cuda::kProductOperands> mapped = {{}, arguments};
     for (size_t k = 0; tile.mapped && k < planned->boxes.size(); ++k)
@@ -188,7 +188,7 @@ class HostPrepared : public Prepared {
       if (tensor) operand = {tensor->dtype, tensor->shape, tensor->strides};
     }
     HR_ASSIGN(const cuda::GeneratedLaunches launches,
-              plan_launches(step.attributes, step.label, operands, outputs, dims_, int{kMultiprocessors}));
+              plan_launches(step.attributes, step.label, operands, outputs, dims_, kMultiprocessors));
     bool aligned = launches.vector.has_value();
     for (size_t k = 0; aligned && k < tensors.size(); ++k)
       aligned = !tensors[k] || reinterpret_cast<uintptr_t>(tensors[k]->at(at)) % launches.alignment[k] == 0;

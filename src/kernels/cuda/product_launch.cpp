@@ -1,5 +1,6 @@
 #include "kernels/cuda/product_launch.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "kernels/cuda/matmul_problem.h"
@@ -44,8 +45,8 @@ std::optional<ProductTile> product_tile(const AttributeMap& attributes) {
   return ProductTile{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], mapped};
 }
 
-std::optional<ProductLaunch> plan_product(const MatmulForm& form, const ProductTile& tile,
-                                          int64_t index_bits) {
+std::optional<ProductLaunch> plan_product(const MatmulForm& form, const ProductTile& tile, int64_t index_bits,
+                                          int multiprocessors) {
   const std::optional<MatmulProblem> problem = MatmulProblem::make(form, false);
   if (!is_half(form.dtype) || !problem || !has_aligned_rows(*problem)) return std::nullopt;
   const int64_t rows = problem->n, columns = problem->m;
@@ -71,6 +72,7 @@ std::optional<ProductLaunch> plan_product(const MatmulForm& form, const ProductT
       return std::nullopt;
     launch.boxes = {boxed_rows(form.dtype, rows, problem->k, strides[0], tile.rows),
                     boxed_weight(form.dtype, columns, problem->k, strides[1], tile.columns)};
+    launch.blocks = std::min(launch.blocks, static_cast<unsigned>(multiprocessors));
   }
   return launch;
 }

@@ -26,13 +26,13 @@ std::optional<ProductTile> product_tile(const AttributeMap& attributes);
 struct ProductLaunch {
   GeneratedArgs<kProductOperands> arguments;  // without addresses
   std::array<std::optional<StepTensor>, kProductOperands> operands;
-  unsigned blocks = 0;               // one a tile and part of it
+  unsigned blocks = 0;               // one a tile and part of it; `mapped` ones stay and walk them
   std::array<BoxedTensor, 2> boxes;  // of a and b, where the tile is `mapped`
 };
 // nullopt where the sizes or strides are not those that the kernel is for: one product, all rows on 16 bytes,
 // the depth as the fastest dimension of both operands, offsets that fit `index_bits`; for mapped ones whole
 // groups of columns.
-std::optional<ProductLaunch> plan_product(const MatmulForm& form, const ProductTile& tile,
-                                          int64_t index_bits);
+std::optional<ProductLaunch> plan_product(const MatmulForm& form, const ProductTile& tile, int64_t index_bits,
+                                          int multiprocessors);
 
 }  // namespace headrace::cuda

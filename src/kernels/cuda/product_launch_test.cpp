@@ -48,9 +48,10 @@ MatmulForm product(int64_t rows, int64_t columns, int64_t depth) {
 
 TEST(PlanProduct, DescribesTheBoxesOfMappedTiles) {
   const ProductTile tile{128, 192, 384, 1, 205824, true};
-  const auto launch = plan_product(product(300, 320, 200), tile, 32);
+  const auto launch = plan_product(product(300, 320, 200), tile, 32, 132);
   ASSERT_TRUE(launch.has_value());
   EXPECT_EQ(launch->blocks, 3u * 2u);
+  EXPECT_EQ(plan_product(product(300, 320, 200), tile, 32, 4)->blocks, 4u);  // which walk the tiles
   const BoxedTensor &a = launch->boxes[0], &b = launch->boxes[1];
   EXPECT_EQ(a.sizes, (std::array<int64_t, 5>{200, 300}));
   EXPECT_EQ(a.strides, (std::array<int64_t, 5>{2, 400}));
@@ -62,9 +63,9 @@ TEST(PlanProduct, DescribesTheBoxesOfMappedTiles) {
 
 TEST(PlanProduct, LeavesToOthersWhatBoxesCannotTake) {
   const ProductTile mapped{128, 192, 384, 1, 205824, true}, plain{32, 32, 128, 1, 65536, false};
-  EXPECT_FALSE(plan_product(product(300, 328, 200), mapped, 32));  // no whole groups of columns
-  EXPECT_TRUE(plan_product(product(300, 328, 200), plain, 32));
-  EXPECT_FALSE(plan_product(product(300, 320, 204), mapped, 32));  // rows not on 16 bytes
+  EXPECT_FALSE(plan_product(product(300, 328, 200), mapped, 32, 132));  // no whole groups of columns
+  EXPECT_TRUE(plan_product(product(300, 328, 200), plain, 32, 132));
+  EXPECT_FALSE(plan_product(product(300, 320, 204), mapped, 32, 132));  // rows not on 16 bytes
 }
 
 }  // namespace

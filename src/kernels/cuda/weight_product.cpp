@@ -1,7 +1,5 @@
 #include "kernels/cuda/weight_product.h"
 
-#include <algorithm>
-
 #include "core/error.h"
 #include "kernels/cuda/generated_code.h"
 #include "kernels/cuda/generated_step.h"
@@ -20,15 +18,13 @@ Result<std::unique_ptr<WeightProduct>> WeightProduct::make(const StepShapes& sha
   const CudaDevice& device = *shapes.device;
   std::unique_ptr<WeightProduct> none;
   if (tile->shared > device.shared_memory() || (tile->split > 1 && device.sm() < 90)) return none;
-  const auto launch = plan_product(form, *tile, attributes.integer(kIndexBits, 32));
+  const auto launch = plan_product(form, *tile, attributes.integer(kIndexBits, 32), device.multiprocessors());
   if (!launch) return none;
 
   auto made = std::make_unique<WeightProduct>();
   made->device_ = &device;
   made->tile_ = *tile;
   made->launch_ = *launch;
-  made->blocks_ = tile->mapped ? std::min(launch->blocks, static_cast<unsigned>(device.multiprocessors()))
-                               : launch->blocks;
   made->name_ = attributes.text(kFunction);
   HR_ASSIGN(made->function_, shapes.code->function(attributes.integer(kModule, -1), made->name_));
   HR_TRY(
@@ -61,7 +57,7 @@ Status WeightProduct::enqueue(const Addresses& at, CUstream stream) const {
 
 Status WeightProduct::launch(void* arguments, CUstream stream) const {
   KernelLaunch launch;
-  launch.grid[0] = blocks_;
+  launch.grid[0] = launch_.blocks;
   launch.block[0] = static_cast<unsigned>(tile_.threads);
   launch.shared = static_cast<unsigned>(tile_.shared);
   launch.cluster = static_cast<unsigned>(tile_.split);

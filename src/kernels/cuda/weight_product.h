@@ -30,7 +30,6 @@ class WeightProduct : public StepKernel {
   CUfunction function_ = nullptr;
   ProductTile tile_;
   ProductLaunch launch_;
-  unsigned blocks_ = 0;
 };
 
 }  // namespace headrace::cuda
