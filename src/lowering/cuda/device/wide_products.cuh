@@ -9,7 +9,7 @@
 // that the eight columns of y that a thread has of a row are neighbours: box row 8 j + 2 t + i is row 8 t + 2 j + i.
 #if defined(HEADRACE_ON_HOST) || __CUDA_ARCH__ >= 900
 template <int rows, int tile_n, int stages> struct BoxRing {
-  static constexpr int kDepth = 64, kA = rows * kDepth * 2, kB = tile_n * kDepth * 2, kBytes = kA + kB;
+  static constexpr int kStages = stages, kDepth = 64, kA = rows * kDepth * 2, kB = tile_n * kDepth * 2, kBytes = kA + kB;
   SharedPlace first;
   Barrier *full, *empty;  // [stages]
   int slot = 0;
@@ -35,9 +35,9 @@ template <int tile_m, int tile_n> struct TileWalk {
 };
 
 // The thread that asks for boxes. The weight's first ones do not wait for the kernels before this one.
-template <class Ring, class Walk, int stages>
+template <class Ring, class Walk>
 DEVICE void fetch_boxes(Ring ring, const Walk& walk, const TensorMap& a, const TensorMap& b, int parts) {
-  const int first = blockIdx.x, early = parts < stages ? parts : stages;
+  const int first = blockIdx.x, early = parts < Ring::kStages ? parts : Ring::kStages;
   const auto ask = [&](int tile, int part) {
     arrive_expecting(ring.full + ring.slot, Ring::kBytes);
     start_weight_box(ring.b(), b, ring.full + ring.slot, part * Ring::kDepth, walk.column(tile) / 32);
@@ -125,7 +125,7 @@ DEVICE void multiply_wide(const MappedArgs<5>& args) {
   Ring ring = {align_place(shared_place(dynamic_shared), 1024), full, empty};
   if (group == 0) {
     give_registers<40>();
-    if (thread == 0) fetch_boxes<Ring, TileWalk<tile_m, tile_n>, stages>(ring, walk, args.maps[0], args.maps[1], parts);
+    if (thread == 0) fetch_boxes(ring, walk, args.maps[0], args.maps[1], parts);
     return;
   }
   take_registers<232>();
