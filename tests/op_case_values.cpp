@@ -104,8 +104,14 @@ std::string shape_text(const HostTensor& tensor) {
   return fmt::format("{}{}", dtype_name(tensor.dtype), to_text(std::span<const int64_t>(tensor.shape)));
 }
 
-std::string float_difference(const HostTensor& got, const HostTensor& want, int64_t terms,
-                             bool rounded_inside) {
+double epsilon_of(Inside inside, DType dtype) {
+  constexpr double kTf32 = 0x1p-9;  // of each operand
+  return inside == Inside::kExact                          ? 0
+         : inside == Inside::kTf32 && dtype == DType::kF32 ? kTf32
+                                                           : epsilon(dtype);
+}
+
+std::string float_difference(const HostTensor& got, const HostTensor& want, int64_t terms, Inside inside) {
   const auto count = static_cast<size_t>(element_count(std::span<const int64_t>(want.shape)));
   double scale = 0;
   for (size_t i = 0; i < count; ++i)
@@ -116,7 +122,7 @@ std::string float_difference(const HostTensor& got, const HostTensor& want, int6
     const double a = number_at(got, i), b = number_at(want, i);
     if (a == b || (std::isnan(a) && std::isnan(b))) continue;
     const double bound = 4 * epsilon(want.dtype) * std::fabs(b) + lost * std::max(scale, 1e-3) +
-                         (rounded_inside ? epsilon(want.dtype) * scale : 0);
+                         epsilon_of(inside, want.dtype) * scale;
     if (!(std::fabs(a - b) <= bound))
       return fmt::format("element {} of {} is {}, not {} (within {:.3g})", i, shape_text(want), a, b, bound);
   }
@@ -147,10 +153,10 @@ HostTensor make_operand(const OpCase& test, size_t index, const DimBindings& bin
   return tensor;
 }
 
-std::string difference(const HostTensor& got, const HostTensor& want, int64_t terms, bool rounded_inside) {
+std::string difference(const HostTensor& got, const HostTensor& want, int64_t terms, Inside inside) {
   if (got.dtype != want.dtype || got.shape != want.shape)
     return fmt::format("the result is {}, not {}", shape_text(got), shape_text(want));
-  if (is_float(want.dtype)) return float_difference(got, want, terms, rounded_inside);
+  if (is_float(want.dtype)) return float_difference(got, want, terms, inside);
   const auto size = static_cast<size_t>(dtype_size(want.dtype));
   for (size_t i = 0; i < want.bytes.size(); ++i)
     if (got.bytes[i] != want.bytes[i])

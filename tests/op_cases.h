@@ -47,10 +47,12 @@ uint64_t fnv(std::string_view text);
 // Products that go into one number of the case at most: what the comparison allows for.
 int64_t product_terms(const OpCase& test, const DimBindings& bindings);
 
+// What products are made of: not rounded; to the result's dtype; to TF32.
+enum class Inside { kExact, kRounded, kTf32 };
+
 // Why two tensors differ; empty where they agree. Floats: by rounding of the dtype, plus what a sum of
-// `terms` products may lose in f32 next to the largest result.
-// `rounded_inside`: what is summed has been rounded to the result's dtype too.
+// `terms` products may lose in f32 next to the largest result, and what is rounded inside of them.
 std::string difference(const HostTensor& got, const HostTensor& want, int64_t terms,
-                       bool rounded_inside = false);
+                       Inside inside = Inside::kExact);
 
 }  // namespace headrace::test

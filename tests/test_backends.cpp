@@ -95,10 +95,12 @@ class SharedKernels : public Kernels {
   std::shared_ptr<Kernels> kernels_;
 };
 
-TestBackend make_cuda_backend() {
+TestBackend make_cuda_backend(const std::string& name) {
   TestBackend made;
-  made.name = "cuda";
-  Result<app::BuildBackend> build = app::make_build_backend({"cuda", 0, ""});
+  made.name = name;
+  made.rounds_f32 = name == "cuda_tf32";
+  Result<app::BuildBackend> build = app::make_build_backend(
+      {"cuda", 0, ""}, {.allow_tf32 = made.rounds_f32, .as_if_large = name != "cuda"});
   if (!build.ok()) {
     std::fprintf(stderr, "there is a CUDA device, but: %s\n", build.status().message().c_str());
     std::abort();
@@ -117,20 +119,28 @@ std::vector<std::string> test_backend_names() {
 #ifdef HEADRACE_TEST_CPU
   names.push_back("cpu");
 #endif
-  if (cuda_backend().device) names.push_back("cuda");
+  if (cuda_backend().device) names.insert(names.end(), {"cuda", "cuda_large", "cuda_tf32"});
   return names;
+}
+
+bool is_tested_on(const std::string& name, std::string_view op) {
+  if (name == "cuda_large") return op == "conv" || op == "attention" || op.ends_with("_pool");
+  return name != "cuda_tf32" || op == "conv" || op == "matmul";
 }
 
 TestBackend make_test_backend(const std::string& name) {
 #ifdef HEADRACE_TEST_CPU
   if (name == "cpu")
-    return {name, cpu::make_lowering(), cpu::make_kernels(), cpu::make_packer(), nullptr, false, {}, {}};
-#endif
-  if (name == "cuda") return make_cuda_backend();
-  if (name == "reference_views")
-    return {name, std::make_unique<ViewLowering>(), reference::make_kernels(), nullptr, nullptr, false, {},
+    return {name, cpu::make_lowering(), cpu::make_kernels(), cpu::make_packer(), nullptr, false, false, {},
             {}};
-  return {name, reference::make_lowering(), reference::make_kernels(), nullptr, nullptr, false, {}, {}};
+#endif
+  if (name.starts_with("cuda")) return make_cuda_backend(name);
+  if (name == "reference_views")
+    return {
+        name, std::make_unique<ViewLowering>(), reference::make_kernels(), nullptr, nullptr, false, false, {},
+        {}};
+  return {name, reference::make_lowering(), reference::make_kernels(), nullptr, nullptr, false, false, {},
+          {}};
 }
 
 }  // namespace headrace::test

@@ -12,6 +12,8 @@ namespace headrace {
 
 struct LoweringOptions {
   bool allow_tf32 = false;  // f32 products and convolutions may round their operands to TF32 (10 bits)
+  bool as_if_large =
+      false;  // kernels that pay for large tensors alone are chosen for all, which tests are for
 };
 
 class BuildPlugin {
