@@ -5,7 +5,7 @@
 namespace headrace::cuda {
 
 // Grows with every change of what a kernel is given or how it is launched: engines hold compiled kernels.
-inline constexpr int kGeneratedVersion = 3;
+inline constexpr int kGeneratedVersion = 4;
 
 inline constexpr int kGeneratedRank = 8;      // dimensions of a step's tensors
 inline constexpr int kGeneratedNumbers = 16;  // sizes and such that a step is given beside its tensors

@@ -35,6 +35,7 @@ class GeneratedKernel : public StepKernel {
                                                shapes.dims, shapes.device->multiprocessors()));
     kernel->name_ = step.attributes.text(kFunction);
     HR_ASSIGN(kernel->function_, shapes.code->function(step.attributes.integer(kModule, -1), kernel->name_));
+    HR_TRY(kernel->take_shared(step));
     return std::unique_ptr<StepKernel>(std::move(kernel));
   }
 
@@ -57,10 +58,20 @@ class GeneratedKernel : public StepKernel {
       arguments.tensors[k] = launch.tensors[k];
       arguments.tensors[k].data = addresses[k];
     }
-    return launch_kernel(device_, function_, {launch.grid, launch.block}, &arguments, stream, name_);
+    return launch_kernel(device_, function_, {launch.grid, launch.block, launch.shared}, &arguments, stream,
+                         name_);
   }
 
  private:
+  Status take_shared(const Step& step) {
+    const int64_t shared = launches_.scalar.shared;
+    if (shared == 0) return {};
+    if (shared > device_.shared_memory())
+      return refused_plan("step '{}' asks for {} bytes of shared memory, of {}", step.label, shared,
+                          device_.shared_memory());
+    return allow_shared(device_, function_, shared, name_);
+  }
+
   const CudaDevice& device_;
   std::vector<std::optional<StepTensor>> operands_;  // inputs, then outputs
   GeneratedLaunches launches_;

@@ -341,8 +341,14 @@ class Planner {
     GeneratedLaunches launches;
     launches.scalar = launch(walk_, static_cast<size_t>(outer));
     HR_TRY(set_block(launches.scalar));
+    const int64_t shared = attributes_.integer(kShared, 0);
+    if (shared < 0 || shared > 1 << 20) return malformed(fmt::format("{} bytes of shared memory", shared));
+    launches.scalar.shared = static_cast<unsigned>(shared);
     HR_ASSIGN(const int64_t blocks, attributes_.get<Dim>(kBlocks, 1).evaluate(dims_));
-    launches.scalar.grid[0] = static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, 1 << 30));
+    const int64_t staying = attributes_.integer(kStaying, 0);
+    if (staying < 0 || staying > 32) return malformed(fmt::format("{} blocks that stay", staying));
+    const int64_t most = staying > 0 ? staying * multiprocessors_ : 1 << 30;
+    launches.scalar.grid[0] = static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, most));
     if (!reads_vectors(attributes_.integer(kWidth, 1), launches)) return launches;
     launches.vector = launches.scalar;
     launches.vector->head.vector = 1;

@@ -24,6 +24,7 @@ struct GeneratedOperand {
 struct GeneratedLaunch {
   std::array<unsigned, 3> grid = {1, 1, 1};
   std::array<unsigned, 3> block = {1, 1, 1};
+  unsigned shared = 0;  // bytes of a block's dynamic shared memory
   GeneratedHead head = {};
   std::vector<GeneratedTensor> tensors;  // without addresses
 };

@@ -12,11 +12,12 @@ GeneratedOperand dense(DType dtype, Sizes shape) {
   return {dtype, shape, row_major_strides(std::span<const int64_t>(shape))};
 }
 using Operands = std::vector<std::optional<GeneratedOperand>>;
+constexpr int kMultiprocessors = 132;
 
 Result<GeneratedLaunches> plan(AttributeMap attributes, std::string_view rule, const Operands& operands,
                                size_t outputs = 1) {
   attributes.set(kRule, std::string(rule));
-  return plan_launches(attributes, "y", operands, outputs, {{"s0", 6}}, 132);
+  return plan_launches(attributes, "y", operands, outputs, {{"s0", 6}}, kMultiprocessors);
 }
 Sizes sizes(const GeneratedLaunch& launch) {
   return {launch.head.sizes, launch.head.sizes + launch.head.rank};
@@ -146,6 +147,23 @@ TEST(GeneratedLaunch, EvaluatesNumbersAndBlocks) {
   ASSERT_TRUE(launches.ok()) << launches.status().message();
   EXPECT_EQ(launches->scalar.head.numbers[0], 12);
   EXPECT_EQ(launches->scalar.grid[0], 7u);
+}
+
+TEST(GeneratedLaunch, KeepsBlocksThatStayToThoseOfTheDevice) {
+  AttributeMap attributes = {{std::string(kBlocks), Dim(int64_t{1} << 20)},
+                             {std::string(kThreads), Sizes{16, 16}},
+                             {std::string(kShared), int64_t{100'000}}};
+  const auto x = dense(DType::kF32, {6});
+  EXPECT_EQ(plan(attributes, kGridRule, {x})->scalar.grid[0], 1u << 20);
+  attributes.set(kStaying, int64_t{2});
+  EXPECT_EQ(plan(attributes, kGridRule, {x})->scalar.grid[0], 2u * kMultiprocessors);
+  EXPECT_EQ(plan(attributes, kGridRule, {x})->scalar.shared, 100'000u);
+  attributes.set(kStaying, int64_t{-1});
+  EXPECT_EQ(plan(attributes, kGridRule, {x}).status().message(),
+            fmt::format("step 'y': -1 blocks that stay; {}", kRefusedPlan));
+  attributes.set(kShared, int64_t{1} << 40);
+  EXPECT_EQ(plan(attributes, kGridRule, {x}).status().message(),
+            fmt::format("step 'y': {} bytes of shared memory; {}", int64_t{1} << 40, kRefusedPlan));
 }
 
 TEST(GeneratedLaunch, RefusesWhatDescribesNoLaunch) {

@@ -34,6 +34,9 @@ inline constexpr std::string_view kThreads = "threads";              // ints: of
 inline constexpr std::string_view kRowsPerBlock = "rows_per_block";  // int
 inline constexpr std::string_view kRowWidth = "row_width";           // int: neighbouring rows a vector (rows)
 inline constexpr std::string_view kBlocks = "blocks";                // dim
+inline constexpr std::string_view kStaying = "staying";  // int: blocks of a multiprocessor, which stay and
+                                                         // walk the work of the others (grid); 0: all run
+inline constexpr std::string_view kShared = "shared";    // int: bytes that the launch gives a block (grid)
 inline constexpr std::string_view kNotEmpty =
     "not_empty";  // text: what is asked of rows, which must have columns
 

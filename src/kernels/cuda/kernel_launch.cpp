@@ -1,6 +1,14 @@
 #include "kernels/cuda/kernel_launch.h"
 
+#include <fmt/format.h>
+
 namespace headrace::cuda {
+
+Status allow_shared(const CudaDevice& device, CUfunction function, int64_t bytes, std::string_view name) {
+  return check(device.api().cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                               static_cast<int>(bytes)),
+               fmt::format("give '{}' {} bytes of shared memory", name, bytes));
+}
 
 Status launch_kernel(const CudaDevice& device, CUfunction function, const KernelLaunch& launch,
                      void* arguments, CUstream stream, std::string_view name) {

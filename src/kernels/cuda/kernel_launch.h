@@ -17,6 +17,9 @@ struct KernelLaunch {
   unsigned cluster = 1;  // blocks of a cluster; divides grid[0]
 };
 
+// Lets the kernel be launched with so many bytes of dynamic shared memory: at most device.shared_memory().
+Status allow_shared(const CudaDevice& device, CUfunction function, int64_t bytes, std::string_view name);
+
 // `arguments`: the kernel's one parameter. From sm_90 on the kernel may begin while the one ahead of it on
 // the stream still runs, so it must wait before it touches what that one writes (wait_for_previous() in
 // lowering/cuda/device/prelude.cuh). Capturable. The device's context is current.

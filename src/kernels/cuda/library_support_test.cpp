@@ -243,7 +243,7 @@ TEST(LibrarySupport, ProvesMultiplesOfSumsAndProducts) {
 }
 
 TEST(Fingerprint, NamesTheTarget) {
-  EXPECT_EQ(fingerprint(90), "cuda sm_90 cublasLt 13 cudnn 9 generated 3");
+  EXPECT_EQ(fingerprint(90), "cuda sm_90 cublasLt 13 cudnn 9 generated 4");
   EXPECT_EQ(parse_target("sm_86"), 86);
   for (const char* text : {"", "sm_", "sm_x", "sm_90a", "90", "sm_-1"})
     EXPECT_FALSE(parse_target(text).has_value()) << text;

@@ -27,10 +27,7 @@ Result<std::unique_ptr<WeightProduct>> WeightProduct::make(const StepShapes& sha
   made->launch_ = *launch;
   made->name_ = attributes.text(kFunction);
   HR_ASSIGN(made->function_, shapes.code->function(attributes.integer(kModule, -1), made->name_));
-  HR_TRY(
-      check(device.api().cuFuncSetAttribute(made->function_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-                                            static_cast<int>(tile->shared)),
-            fmt::format("give '{}' {} bytes of shared memory", made->name_, tile->shared)));
+  HR_TRY(allow_shared(device, made->function_, tile->shared, made->name_));
   return made;
 }
 
