@@ -79,7 +79,8 @@ TEST_P(CudaOnTheHost, AgreesWithPyTorch) {
                                           {.sm = 90,
                                            .libraries = GetParam(),
                                            .fold_from = 0,
-                                           .tile_from = GetParam() ? 65536 : 0},
+                                           .tile_from = GetParam() ? 65536 : 0,
+                                           .boxes_from = GetParam() ? 64 : 0},
                                           sources);
     ASSERT_TRUE(plan.ok()) << test.id << ": " << plan.status().message();
     cases.push_back({std::move(test), *std::move(plan)});

@@ -47,6 +47,7 @@ class Dim {
   friend Dim operator-(const Dim& a, const Dim& b);
   friend Dim operator*(const Dim& a, const Dim& b);
   static Dim floor_div(const Dim& a, const Dim& b);
+  static Dim ceil_div(const Dim& a, int64_t b) { return floor_div(a + (b - 1), b); }
   static Dim mod(const Dim& a, const Dim& b);
   static Dim pow(const Dim& a, const Dim& b);
   static Dim min(const Dim& a, const Dim& b);

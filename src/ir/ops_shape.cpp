@@ -60,7 +60,7 @@ Result<Types> infer_slice(const Node& node) {
     return op_error(node, "[{} : {} : {}] is outside axis {} of x, {}", start.text(), stop.text(), step, axis,
                     to_text(node.input(0)->type()));
   }
-  size = Dim::floor_div(stop - start + (step - 1), step);
+  size = Dim::ceil_div(stop - start, step);
   return Types{std::move(result)};
 }
 

@@ -165,9 +165,10 @@ struct HostPoint {
 };
 
 // Where `bytes` from a box's beginning really lies: runs of 16 bytes change places.
-inline char* host_in_box(char* at) {
+template <int pitch = 128>
+char* host_in_box(char* at) {
   const auto address = reinterpret_cast<uintptr_t>(at);
-  return reinterpret_cast<char*>(address ^ (address >> 7 & 7) << 4);
+  return reinterpret_cast<char*>(address ^ (address >> 7 & (pitch / 16 - 1)) << 4);
 }
 
 inline void host_copy_box(char* to, const void* map_at, unsigned long long* barrier_at, HostPoint begin) {
@@ -193,16 +194,42 @@ inline void host_copy_box(char* to, const void* map_at, unsigned long long* barr
   host_settle(barrier);
 }
 
-template <class T, int n>
+// An element of a box.
+template <class T>
+float host_element(const char* at) {
+  return half_of<T>(*reinterpret_cast<const unsigned short*>(at), 0);
+}
+template <>
+inline float host_element<float>(const char* at) {
+  return *reinterpret_cast<const float*>(at);
+}
+
+template <class T, int n, int pitch>
 void host_multiply_boxes(float (&sum)[n / 2], char* a, char* b, bool add) {
   const int lane = lane_of_thread(), warp = static_cast<int>(threadIdx.x / 32 % 4);
-  const auto element = [](char* box, int row, int k) {
-    return half_of<T>(*reinterpret_cast<const unsigned short*>(host_in_box(box + row * 128 + k * 2)), 0);
-  };
+  constexpr int kElement = sizeof(T);
   for (int i = 0; i < n / 2; ++i) {
     const int row = warp * 16 + (lane >> 2) + i / 2 % 2 * 8, column = i / 4 * 8 + (lane & 3) * 2 + i % 2;
     float product = 0;
-    for (int k = 0; k < 16; ++k) product += element(a, row, k) * element(b, column, k);
+    for (int k = 0; k < 32; k += kElement)
+      product += host_element<T>(host_in_box<pitch>(a + row * pitch + k)) *
+                 host_element<T>(host_in_box<128>(b + column * 128 + k));
     sum[i] = product + (add ? sum[i] : 0);
+  }
+}
+
+template <class T>
+void host_add_turned(float (&sum)[32], const unsigned (&a)[4], char* b) {
+  const int lane = lane_of_thread(), g = lane >> 2, t = lane & 3;
+  const InWarp<Fragments> all({{a[0], a[1], a[2], a[3]}, {}});
+  for (int i = 0; i < 32; ++i) {
+    const int further = i / 2 % 2, column = i / 4 * 8 + 2 * t + i % 2;
+    float product = 0;
+    for (int k = 0; k < 16; ++k) {
+      const unsigned pair = all.of(4 * g + k % 8 / 2).a[further + k / 8 * 2];
+      const auto bits = *reinterpret_cast<const unsigned short*>(host_in_box(b + k * 128 + column * 2));
+      product += half_of<T>(pair, k % 2) * half_of<T>(bits, 0);
+    }
+    sum[i] += product;
   }
 }

@@ -42,7 +42,7 @@ class CudaLowering : public Lowering {
   Result<Plan> lower(const ir::Graph& graph) const override {
     KernelSources sources;
     Target target = {.sm = sm_, .tf32 = options_.allow_tf32};
-    if (options_.as_if_large) target.fold_from = target.tile_from = 0;
+    if (options_.as_if_large) target.fold_from = target.tile_from = target.boxes_from = 0;
     HR_ASSIGN(Plan plan, lower_graph(graph, target, sources));
     if (options_.allow_tf32) allow_tf32(plan);
     if (sources.empty()) return plan;

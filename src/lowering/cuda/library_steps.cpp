@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "kernels/cuda/library_support.h"
 #include "kernels/cuda/product_step.h"
+#include "lowering/cuda/attention_steps.h"
 #include "lowering/cuda/element_steps.h"
 #include "lowering/cuda/folded_conv.h"
 #include "lowering/cuda/library_attempt.h"

@@ -1,4 +1,4 @@
-// Matrix products and attention by kernels of ours, for what the libraries do not take.
+// Matrix products by a kernel of ours, for what the libraries do not take.
 #pragma once
 
 #include "ir/graph.h"
@@ -7,7 +7,5 @@
 namespace headrace::cuda {
 
 Status write_matmul(StepWriter& writer, const ir::Node& node);
-// REQUIRES: the sizes of a head are constants.
-Status write_attention(StepWriter& writer, const ir::Node& node);
 
 }  // namespace headrace::cuda

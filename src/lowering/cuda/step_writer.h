@@ -38,6 +38,7 @@ struct Target {
   bool tf32 = false;            // f32 products may round their operands to it
   int64_t fold_from = 100'000;  // cells of a result, from which on folded_conv.h is for it
   int64_t tile_from = 65'536;   // tiles of a pool's results, from which on a thread makes one
+  int64_t boxes_from = 64;      // blocks of attention in boxes, from which on that is faster
 };
 
 class StepWriter {

@@ -142,12 +142,13 @@ DEVICE void multiply_wide(const MappedArgs<5>& args) {
     int last = ring.slot;
     for (int part = 0; part < parts; ++part, ring.next()) {
       wait_barrier(ring.full + ring.slot, ring.turn);
+      const Box<128> a = box_at(ring.a() + my_row * 128), b = box_at(ring.b());
       begin_products();
 #pragma unroll
       for (int k = 0; k < Ring::kDepth / 16; ++k)
 #pragma unroll
         for (int m = 0; m < kPartsM; ++m)
-          multiply_boxes<T, tile_n>(sum[m], ring.a() + (my_row + m * 64) * 128 + k * 32, ring.b() + k * 32, part > 0 || k > 0);
+          multiply_boxes<T, tile_n>(sum[m], a + (m * 64 * 128 + k * 32), b + k * 32, part > 0 || k > 0);
       end_products();
       if (part > 0) {
         wait_for_products<1>();
