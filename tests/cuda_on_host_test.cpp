@@ -78,6 +78,7 @@ TEST_P(CudaOnTheHost, AgreesWithPyTorch) {
     Result<Plan> plan = cuda::lower_graph(*graph,
                                           {.sm = 90,
                                            .libraries = GetParam(),
+                                           .tf32 = GetParam(),
                                            .fold_from = 0,
                                            .tile_from = GetParam() ? 65536 : 0,
                                            .boxes_from = GetParam() ? 64 : 0},

@@ -15,7 +15,7 @@ struct Lowered {
   KernelSources sources;
 };
 
-Lowered lower(std::string_view text) {
+Lowered lower(std::string_view text, const Target& target = {.sm = 90}) {
   Lowered lowered;
   Result<ir::Graph> graph = ir::parse(text);
   EXPECT_TRUE(graph.ok()) << graph.status().message();
@@ -24,7 +24,7 @@ Lowered lower(std::string_view text) {
     const Support support = (*lowering)->supports(*node);
     EXPECT_TRUE(support.ok()) << *support.why_not;
   }
-  Result<Plan> plan = lower_graph(*graph, {90}, lowered.sources);
+  Result<Plan> plan = lower_graph(*graph, target, lowered.sources);
   EXPECT_TRUE(plan.ok()) << plan.status().message();
   lowered.plan = *std::move(plan);
   EXPECT_TRUE(verify(lowered.plan).ok()) << verify(lowered.plan).message();
@@ -213,22 +213,34 @@ TEST(CudaLowering, HasThreadsMakeTilesOfPoolsThatAreLarge) {
             (Sizes{1, 1, 2}));
 }
 
-TEST(CudaLowering, FoldsTheCellsOfLargeFirstConvolutions) {
-  for (const std::string_view dtype : {"f32", "f16", "bf16"})
-    for (const int batch : {1, 100}) {
-      const Lowered lowered = lower(fmt::format(
-          "graph(%x: {0}[{1}, 3, 224, 224], %b: {0}[64]) {{\n  @w: {0}[64, 3, 7, 7] = weight(\"w\", offset "
-          "0, strides [147, 49, 7, 1])\n"
+// The steps of a first convolution, whose kernels compile for the target.
+Names first_conv_steps(std::string_view dtype, int batch, int outputs, const Target& target) {
+  const Lowered lowered = lower(
+      fmt::format(
+          "graph(%x: {0}[{1}, 3, 224, 224], %b: {0}[{2}]) {{\n  @w: {0}[{2}, 3, 7, 7] = weight(\"w\", "
+          "offset 0, strides [147, 49, 7, 1])\n"
           "  %t = transpose(%x) {{perm = [0, 2, 3, 1]}}\n  %y = conv(%t, @w, %b) {{channels_last = true, "
-          "stride = "
-          "[2, 2], pad_low = [3, 3], pad_high = [3, 3]}}\n  return %y as \"y\"\n}}",
-          dtype, batch));
-      EXPECT_EQ(families(lowered.plan), (batch == 1 ? Names{"pad", "conv"} : Names{"fold", "conv"}));
-      for (const std::string_view target : targets()) {
-        const auto binaries = compile_programs(lowered.sources.programs(), target);
-        EXPECT_TRUE(binaries.ok()) << target << ": " << binaries.status().message();
-      }
+          "stride = [2, 2], pad_low = [3, 3], pad_high = [3, 3]}}\n  return %y as \"y\"\n}}",
+          dtype, batch, outputs),
+      target);
+  const auto binaries = compile_programs(lowered.sources.programs(), fmt::format("sm_{}", target.sm));
+  EXPECT_TRUE(binaries.ok()) << target.sm << ": " << binaries.status().message();
+  return families(lowered.plan);
+}
+
+TEST(CudaLowering, FoldsTheCellsOfLargeFirstConvolutions) {
+  const Names padded = {"pad", "conv"}, folded = {"fold", "conv"}, whole = {"image_conv"};
+  for (const std::string_view dtype : {"f32", "f16", "bf16"})
+    for (const int sm : {80, 86, 89, 90}) {
+      EXPECT_EQ(first_conv_steps(dtype, 1, 64, {.sm = sm}), padded);
+      const bool tensor_cores = sm == 90 && dtype != "f32";
+      EXPECT_EQ(first_conv_steps(dtype, 100, 64, {.sm = sm}), tensor_cores ? whole : folded);
     }
+  EXPECT_EQ(first_conv_steps("f32", 100, 64, {.sm = 90, .tf32 = true}), whole);
+  EXPECT_EQ(first_conv_steps("f16", 100, 128, {.sm = 90}), whole);
+  EXPECT_EQ(first_conv_steps("f16", 100, 48, {.sm = 90}), folded) << "not whole groups of 32 outputs";
+  EXPECT_EQ(first_conv_steps("f32", 100, 128, {.sm = 90, .tf32 = true}), folded)
+      << "too much for shared memory";
 }
 
 TEST(CudaLowering, CompilesForEveryTarget) {
