@@ -60,7 +60,7 @@ Status run_case(Case&& test, HostKernels& kernels, const std::map<std::string, E
     HR_ASSIGN(const std::vector<HostTensor> got, runner.run(inputs));
     for (size_t i = 0; i < got.size(); ++i) {
       const std::string why = difference(got[i], want->second.results[i], product_terms(test.test, bindings),
-                                         test.test.op == "attention" ? Inside::kRounded : Inside::kExact);
+                                         attends(test.test) ? Inside::kRounded : Inside::kExact);
       if (!why.empty()) return internal_error("{}: result {}: {}", name, i, why);
     }
   }

@@ -164,6 +164,11 @@ std::string difference(const HostTensor& got, const HostTensor& want, int64_t te
   return "";
 }
 
+bool attends(const OpCase& test) {
+  return std::ranges::any_of(test.lines,
+                             [](const std::string& line) { return line.find("= attention(") != line.npos; });
+}
+
 int64_t product_terms(const OpCase& test, const DimBindings& bindings) {
   if (test.op != "graph" && find_pointwise(test.op)) return 1;
   int64_t most = 1;

@@ -47,6 +47,8 @@ uint64_t fnv(std::string_view text);
 // Products that go into one number of the case at most: what the comparison allows for.
 int64_t product_terms(const OpCase& test, const DimBindings& bindings);
 
+bool attends(const OpCase& test);  // attention is among its ops
+
 // What products are made of: not rounded; to the result's dtype; to TF32.
 enum class Inside { kExact, kRounded, kTf32 };
 

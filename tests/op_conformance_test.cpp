@@ -85,8 +85,8 @@ std::string failure(const OpCase& test, TestBackend& backend) {
     if (!got.ok()) return name + ": " + got.status().message();
     if (got->size() != want->second.results.size()) return name + ": another number of results";
     for (size_t i = 0; i < got->size(); ++i) {
-      const std::string why = difference((*got)[i], want->second.results[i], product_terms(test, bindings),
-                                         backend.inside(test.op));
+      const std::string why =
+          difference((*got)[i], want->second.results[i], product_terms(test, bindings), backend.inside(test));
       if (!why.empty()) return name + ": result " + std::to_string(i) + ": " + why;
     }
   }

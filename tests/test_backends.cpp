@@ -124,7 +124,8 @@ std::vector<std::string> test_backend_names() {
 }
 
 bool is_tested_on(const std::string& name, std::string_view op) {
-  if (name == "cuda_large") return op == "conv" || op == "attention" || op.ends_with("_pool");
+  if (name == "cuda_large")
+    return op == "conv" || op == "attention" || op == "graph" || op.ends_with("_pool");
   return name != "cuda_tf32" || op == "conv" || op == "matmul";
 }
 

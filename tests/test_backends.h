@@ -26,9 +26,9 @@ struct TestBackend {
   // not_yet: to be done; a case that passes fails the run, until it is taken off the list.
   std::vector<std::string> cannot, not_yet;
 
-  Inside inside(std::string_view op) const {
+  Inside inside(const OpCase& test) const {
     if (rounds_f32) return Inside::kTf32;
-    return rounds_probabilities && op == "attention" ? Inside::kRounded : Inside::kExact;
+    return rounds_probabilities && attends(test) ? Inside::kRounded : Inside::kExact;
   }
 };
 
