@@ -40,26 +40,16 @@ DEVICE void attend_boxes(const GeneratedArgs<5>& args, double scale) {
   char* const k_boxes = q_boxes + Tile::kQueries * depth * 2;
   char* const v_boxes = k_boxes + 2 * kTileBytes;
 
-  const GeneratedHead& head = args.head;
   const GeneratedTensor &q = args.tensors[0], &k = args.tensors[1], &v = args.tensors[2], &mask = args.tensors[3],
                         &y = args.tensors[4];
-  const bool vector = head.vector;
+  const bool vector = args.head.vector;
   const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  const Int queries = static_cast<Int>(head.sizes[rank - 2]), heads = static_cast<Int>(head.sizes[rank - 3]);
-  const Int keys = static_cast<Int>(head.numbers[0]), share = static_cast<Int>(head.numbers[1]);
-  const Int blocks_a_head = (queries + Tile::kQueries - 1) / Tile::kQueries;
-  const Int head_index = blockIdx.x / blocks_a_head, batch = head_index / heads, head_of = head_index - batch * heads;
-  const Int q0 = (blockIdx.x - head_index * blocks_a_head) * Tile::kQueries;
-  const AttentionSeat<Int> seat = {queries, keys, q0 + warp * 16, warp, 0, lane >> 2, lane & 3};
-  Int at[5] = {0, 0, 0, 0, 0};
-  add_offsets<5, Int>(head, args.tensors, 0, rank - 3, batch, at);
-#pragma unroll
-  for (int i = 0; i < 5; ++i)
-    at[i] += (i == 1 || i == 2 ? head_of / share : head_of) * static_cast<Int>(args.tensors[i].strides[rank - 3]);
+  const AttentionBlock<rank, Tile::kQueries, causal, Int> block(args);
+  const Int keys = block.keys, last = block.last;
+  const AttentionSeat<Int> seat = {block.queries, keys, block.first + warp * 16, warp, 0, lane >> 2, lane & 3};
   const auto stride = [&](const GeneratedTensor& tensor) { return static_cast<Int>(tensor.strides[rank - 2]); };
   const auto step = [&](const GeneratedTensor& tensor) { return static_cast<Int>(tensor.strides[rank - 1]); };
 
-  const Int last = causal && q0 + Tile::kQueries < keys ? q0 + Tile::kQueries : keys;  // no query sees more
   // Of keys or values; a group of copies each, empty where there is no such tile.
   const auto start_tile_of = [&](char* boxes, const GeneratedTensor& tensor, Int from, Int begin) {
     if (begin < last)
@@ -69,13 +59,13 @@ DEVICE void attend_boxes(const GeneratedArgs<5>& args, double scale) {
     end_group();
   };
   wait_for_previous();
-  start_boxes<T, Tile::kQueries, depth, Tile::kThreads>(q_boxes, input<T>(q) + at[0] + q0 * stride(q), stride(q), step(q),
-                                                        static_cast<int>(queries - q0), vector);
-  start_tile_of(k_boxes, k, at[1], 0);
-  start_tile_of(v_boxes, v, at[2], 0);
-  start_tile_of(k_boxes, k, at[1], kTileKeys);
+  start_boxes<T, Tile::kQueries, depth, Tile::kThreads>(q_boxes, input<T>(q) + block.at[0] + block.first * stride(q), stride(q), step(q),
+                                                        static_cast<int>(block.queries - block.first), vector);
+  start_tile_of(k_boxes, k, block.at[1], 0);
+  start_tile_of(v_boxes, v, block.at[2], 0);
+  start_tile_of(k_boxes, k, block.at[1], kTileKeys);
 
-  typename MaskOf<M, Tile, varied, Int>::type added(input<M>(mask) + at[3], mask, rank, seat);
+  typename MaskOf<M, Tile, varied, Int>::type added(input<M>(mask) + block.at[3], mask, rank, seat);
   const Box<128> q_box = box_at(shared_place(q_boxes + warp / 4 * 64 * 128));
   const float by = static_cast<float>(scale * 1.4426950408889634);
   AttentionSums<Tile> sums;
@@ -86,7 +76,7 @@ DEVICE void attend_boxes(const GeneratedArgs<5>& args, double scale) {
     added.keep(begin);
     publish_boxes();
     SYNC();  // and all have done with the values before
-    start_tile_of(v_boxes, v, at[2], begin + kTileKeys);
+    start_tile_of(v_boxes, v, block.at[2], begin + kTileKeys);
     float score[kTileKeys / 8][4];
     const Box<128> k_box = box_at(shared_place(k_boxes + slot * kTileBytes));
     begin_products();
@@ -98,17 +88,7 @@ DEVICE void attend_boxes(const GeneratedArgs<5>& args, double scale) {
     end_products();
     wait_for_products<0>();
 
-#pragma unroll
-    for (int n = 0; n < kTileKeys / 8; ++n)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) score[n][i] = added.of(score[n][i] * by, begin, n, i >> 1, i & 1);
-    if (causal && begin + kTileKeys > seat.first_row) {
-#pragma unroll
-      for (int n = 0; n < kTileKeys / 8; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          if (begin + n * 8 + 2 * seat.t + (i & 1) > seat.row(i >> 1)) score[n][i] = -infinity();
-    }
+    mask_scores<Tile, causal>(score, added, by, begin, seat);
     sums.take(score);
     unsigned parts[kTileKeys / 16][4];  // the probabilities, as first operands
 #pragma unroll
@@ -119,7 +99,7 @@ DEVICE void attend_boxes(const GeneratedArgs<5>& args, double scale) {
     wait_for_groups<2>();  // the values are there
     publish_boxes();
     SYNC();  // and all have done with the keys
-    start_tile_of(k_boxes, k, at[1], begin + 2 * kTileKeys);
+    start_tile_of(k_boxes, k, block.at[1], begin + 2 * kTileKeys);
     const Box<128> v_box = box_at(shared_place(v_boxes + slot * kTileBytes));
     begin_products();
 #pragma unroll
@@ -134,7 +114,7 @@ DEVICE void attend_boxes(const GeneratedArgs<5>& args, double scale) {
   sums.join_lanes();
   // Through where queries and keys were: all have done with them.
   static_assert(Tile::kQueries * Tile::kWidthPitch * 2 <= Tile::kQueries * depth * 2 + 2 * kTileBytes);
-  write_results(sums, output<T>(y) + at[4], stride(y), step(y),
+  write_results(sums, output<T>(y) + block.at[4], stride(y), step(y),
                 reinterpret_cast<T*>(q_boxes) + warp * 16 * Tile::kWidthPitch, seat, vector);
 }
 #endif

@@ -25,6 +25,28 @@ template <class Int> struct AttentionSeat {
   DEVICE Int real_row(int i) const { return row(i) < queries ? row(i) : queries - 1; }
 };
 
+// The queries of a block, of one head, and where the block's tensors (q, k, v, mask, y) begin.
+template <int rank, int count, bool causal, class Int> struct AttentionBlock {
+  Int queries, keys;
+  Int first, last;  // its first query; keys that any of them sees
+  Int at[5] = {0, 0, 0, 0, 0};
+
+  DEVICE explicit AttentionBlock(const GeneratedArgs<5>& args) {
+    const GeneratedHead& head = args.head;
+    queries = static_cast<Int>(head.sizes[rank - 2]);
+    keys = static_cast<Int>(head.numbers[0]);
+    const Int heads = static_cast<Int>(head.sizes[rank - 3]), share = static_cast<Int>(head.numbers[1]);
+    const Int blocks_a_head = (queries + count - 1) / count;
+    const Int head_index = blockIdx.x / blocks_a_head, batch = head_index / heads, head_of = head_index - batch * heads;
+    first = (blockIdx.x - head_index * blocks_a_head) * count;
+    last = causal && first + count < keys ? first + count : keys;
+    add_offsets<5, Int>(head, args.tensors, 0, rank - 3, batch, at);
+#pragma unroll
+    for (int i = 0; i < 5; ++i)
+      at[i] += (i == 1 || i == 2 ? head_of / share : head_of) * static_cast<Int>(args.tensors[i].strides[rank - 3]);
+  }
+};
+
 // Of NaN and a number it is the number: NaN comes back with the exponential.
 DEVICE float larger(float a, float b) { return fmaxf(a, b); }
 
@@ -110,6 +132,21 @@ DEVICE void score_keys(float (&score)[Tile::kKeys / 8][4], const unsigned (&quer
       multiply_add<T>(score[n + 1], queries[c], m.parts[2], m.parts[3]);
     }
   }
+}
+
+// Makes powers of 2 of a tile's scores, `by` for each, and hides what the queries are not to see.
+template <class Tile, bool causal, class Mask, class Int>
+DEVICE void mask_scores(float (&score)[Tile::kKeys / 8][4], const Mask& added, float by, Int begin, const AttentionSeat<Int>& seat) {
+#pragma unroll
+  for (int n = 0; n < Tile::kKeys / 8; ++n)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) score[n][i] = added.of(score[n][i] * by, begin, n, i >> 1, i & 1);
+  if (!causal || begin + Tile::kTileKeys <= seat.first_row) return;
+#pragma unroll
+  for (int n = 0; n < Tile::kKeys / 8; ++n)
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      if (begin + seat.key_warp * Tile::kKeys + n * 8 + 2 * seat.t + (i & 1) > seat.row(i >> 1)) score[n][i] = -infinity();
 }
 
 // Of a thread's two queries: exponents are of 2.
