@@ -14,7 +14,7 @@ DEVICE void start_boxes(char* boxes, const T* from, Int stride, Int step, int co
   static_assert(width % 64 == 0 && threads % (8 * kRuns) == 0 && rows % kRowsAtOnce == 0);
   const int row = threadIdx.x / kRuns, run = threadIdx.x % kRuns;
   // The rows of a thread are multiples of eight apart, so that its runs lie in one column of a box.
-  const int at = run / 8 * kBox + row * 128 + ((run ^ row) & 7) * 16;
+  const int at = run / 8 * kBox + in_box<128>(row * 128 + run % 8 * 16);
   const T* place = from + static_cast<Int>(row) * stride + static_cast<Int>(run * 8) * step;
   const long long by = static_cast<long long>(stride) * kRowsAtOnce;
   const SharedPlace to = shared_place(boxes + at);
@@ -35,8 +35,7 @@ DEVICE void attend_boxes(const GeneratedArgs<5>& args, double scale) {
   constexpr int kTileKeys = 64, kBoxes = depth / 64, kTileBytes = kTileKeys * depth * 2;
   typedef AttentionTile<T, depth, depth, 4 * groups, 1, kTileKeys> Tile;
   DYNAMIC_SHARED(Piece16, dynamic_shared);
-  const auto address = reinterpret_cast<unsigned long long>(dynamic_shared);
-  char* const q_boxes = reinterpret_cast<char*>(dynamic_shared) + (0 - address) % 1024;
+  char* const q_boxes = first_box(dynamic_shared);
   char* const k_boxes = q_boxes + Tile::kQueries * depth * 2;
   char* const v_boxes = k_boxes + 2 * kTileBytes;
 

@@ -5,6 +5,12 @@
 // A box is rows of 128 bytes; the runs of 16 bytes of a row change places with the row's number modulo 8, and a box
 // begins on a multiple of 1024 bytes. A barrier's turns are told apart by their parity, that of the first being 0.
 typedef unsigned long long Barrier;
+// The first place in dynamic shared memory where a box may begin.
+DEVICE char* first_box(Piece16* shared) {
+  return reinterpret_cast<char*>(shared) + (0 - reinterpret_cast<unsigned long long>(shared)) % 1024;
+}
+// Where byte `at` of a box lies, whose rows have `pitch` bytes: 32, 64 or 128.
+template <int pitch> DEVICE int in_box(int at) { return at ^ (at >> 7 & (pitch / 16 - 1)) << 4; }
 #ifdef HEADRACE_ON_HOST
 DEVICE void init_barrier(Barrier* barrier, unsigned arrivals) { host_init_barrier(barrier, arrivals); }
 DEVICE void publish_barriers() {}

@@ -51,9 +51,6 @@ template <class Tile> struct ImageWalk {
   }
 };
 
-// Where byte `at` of a row of cells, or of the weight's parts, lies: runs of 16 bytes change places.
-template <int pitch> DEVICE int in_cells(int at) { return at ^ (at >> 7 & (pitch / 16 - 1)) << 4; }
-
 // A cell of a row, folded: all of it is asked for before any is waited for.
 template <class T, class F, int channels, class Tile, class Int> struct FoldedCell {
   static constexpr int kRuns = (Tile::kFolded + Tile::kWide - 1) / Tile::kWide;
@@ -78,7 +75,7 @@ template <class T, class F, int channels, class Tile, class Int> struct FoldedCe
   DEVICE void write(char* slot, int cell) const {
 #pragma unroll
     for (int r = 0; r < kRuns; ++r)
-      *reinterpret_cast<Piece16*>(slot + in_cells<Tile::kPitch>(cell * Tile::kPitch + r * 16)) = runs[r].words[0];
+      *reinterpret_cast<Piece16*>(slot + in_box<Tile::kPitch>(cell * Tile::kPitch + r * 16)) = runs[r].words[0];
   }
 };
 
@@ -106,7 +103,7 @@ DEVICE void stage_weight(char* parts, const GeneratedTensor& weight, int thread,
     const int to = t / kRuns, run = t - to * kRuns, j = to >> 3 & 3;
     const int from = (to & ~31) + Tile::column(to >> 1 & 3, j >> 1) + (j & 1) * 2 + (to & 1);
     const T* const place = input<T>(weight) + from * (Tile::kDepth / static_cast<int>(sizeof(T))) + run * Tile::kWide;
-    char* const there = parts + run / 8 * Tile::kOutputs * 128 + in_cells<128>(to * 128 + run % 8 * 16);
+    char* const there = parts + run / 8 * Tile::kOutputs * 128 + in_box<128>(to * 128 + run % 8 * 16);
     Run<T, Tile::kWide> values;
     if (vector) {
       values = read_run<T, Tile::kWide>(place);
@@ -121,10 +118,7 @@ DEVICE void stage_weight(char* parts, const GeneratedTensor& weight, int thread,
 
 // Twice four neighbours, 16 bytes at a time.
 template <class T> DEVICE void write_eight(T* to, const int (&columns)[2], const float (&x)[8]) {
-  Piece16 run;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) run.words[i] = pack_pair(T(), x[2 * i], x[2 * i + 1]);
-  *reinterpret_cast<Piece16*>(to + columns[0]) = run;
+  write_packed(to + columns[0], x);
 }
 DEVICE void write_eight(f32* to, const int (&columns)[2], const float (&x)[8]) {
 #pragma unroll
@@ -177,8 +171,7 @@ DEVICE void convolve_image(const GeneratedArgs<4>& args) {
   DYNAMIC_SHARED(Piece16, dynamic_shared);
   SHARED Barrier full[slots], empty[slots], turns[2];
   SHARED float bias[outputs];
-  const auto address = reinterpret_cast<unsigned long long>(dynamic_shared);
-  char* const weight = reinterpret_cast<char*>(dynamic_shared) + (0 - address) % 1024;
+  char* const weight = first_box(dynamic_shared);
   char* const ring = weight + Tile::kParts * outputs * 128;
   const int thread = threadIdx.x & (kGroup - 1), group = threadIdx.x / kGroup;  // the first one folds
   if (threadIdx.x == 0) {

@@ -81,3 +81,10 @@ template <int left> DEVICE void wait_for_groups() { asm volatile("cp.async.wait_
 #endif
 template <bool transposed> DEVICE Matrices load_matrices(const void* row) { return load_matrices<transposed>(shared_place(row)); }
 DEVICE void start_copy(void* to, const void* from, bool real) { start_copy(shared_place(to), from, real); }
+// Eight numbers, rounded to 16 bits, to 16 bytes.
+template <class T> DEVICE void write_packed(T* to, const float (&x)[8]) {
+  Piece16 run;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) run.words[i] = pack_pair(T(), x[2 * i], x[2 * i + 1]);
+  *reinterpret_cast<Piece16*>(to) = run;
+}

@@ -69,10 +69,7 @@ template <class T, class E> DEVICE void end_run(float (&x)[8], const float (&bia
   }
 #pragma unroll
   for (int i = 0; i < 8; ++i) x[i] = E::of(x[i]);
-  Piece16 run;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) run.words[i] = pack_pair(T(), x[2 * i], x[2 * i + 1]);
-  *reinterpret_cast<Piece16*>(to) = run;
+  write_packed(to, x);
 }
 
 template <class T, class E, class Int, int parts_m, int tile_n>
